@@ -1,0 +1,255 @@
+"""The command line: python -m helpers doctor | fetch | evaluate | extract."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from helpers.files import InputError
+from helpers.profiles import get_profile, profile_of_benchmark
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+METHODS = ("lexical", "literal", "zero-shot")
+ProfileOption = Annotated[str | None, typer.Option(help="sample or full (default: SKILLBOOK_PROFILE, else sample)")]
+MethodOption = Annotated[str, typer.Option(help=f"one of: {', '.join(METHODS)}")]
+EncoderOption = Annotated[str | None, typer.Option(help="encoder of zero-shot: a folder or a model of the hub")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this installation is, what it can do, and what is missing."""
+    import torch
+
+    import helpers
+    from helpers import registry
+    from helpers.encoders import MINILM, computed_dir, load_encoder
+    from helpers.extraction.ranking import package_versions
+
+    problems = []
+
+    def check(name: str, answer: str, problem: str | None = None) -> None:
+        typer.echo(f"{'!!' if problem else 'ok'}  {name:<10} {problem or answer}")
+        if problem:
+            problems.append(problem)
+
+    version = ".".join(map(str, sys.version_info[:3]))
+    old = f"Python {version} is too old: the book needs 3.11 or later" if sys.version_info < (3, 11) else None
+    check("python", f"{version} on {platform.system()} {platform.machine()}", old)
+    ours = getattr(helpers, "IS_SKILLBOOK", False)
+    wrong = None if ours else f"{helpers.__file__} is another package: pip uninstall helpers, then pip install -e ."
+    check("helpers", str(Path(helpers.__file__).parent), wrong)
+    check("versions", ", ".join(f"{name} {number}" for name, number in package_versions().items()))
+    if torch.cuda.is_available():
+        device = torch.cuda.get_device_name(0)
+    elif torch.backends.mps.is_available():
+        device = "Apple GPU (mps)"
+    else:
+        device = f"CPU, {torch.get_num_threads()} threads (enough for the sample profile)"
+    check("device", device)
+    try:
+        load_encoder()
+        check("encoder", f"{MINILM}, weights verified")
+    except InputError as error:
+        check("encoder", "", str(error))
+    missing = [name for name in (*registry.FILES, *registry.HUB_TABLES) if not (registry.download_dir() / name).exists()]
+    total = len(registry.FILES) + len(registry.HUB_TABLES)
+    check("downloads", f"{total - len(missing)} of {total} files in {registry.download_dir()} (the full profile needs them)")
+    if missing:
+        typer.echo(f"    not there: {', '.join(missing)}")
+        typer.echo("    get them with: python -m helpers fetch")
+    try:
+        registry._require_writable(computed_dir())
+        check("cache", str(computed_dir()))
+    except InputError as error:
+        check("cache", "", str(error))
+    if problems:
+        raise InputError(f"{len(problems)} problem(s) above, marked with !!")
+    typer.echo("ready for the sample profile" + ("" if missing else " and the full profile"))
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="files to fetch (default: all)")] = None,
+) -> None:
+    """Download the real data, checked; what is complete is left alone."""
+    from helpers import registry
+
+    results = ((name, registry.fetch(name, progress=True)[1]) for name in names) if names else registry.fetch_all(True)
+    failed = 0
+    for name, what in results:
+        size = getattr((registry.FILES | registry.HUB_TABLES)[name], "size", None)
+        shown = f"{size / 1e6:6.1f} MB" if size else "         "
+        typer.echo(f"{name:<40} {shown}  {what}")
+        failed += what.startswith("FAILED")
+    if failed:
+        raise InputError(f"{failed} file(s) could not be had; see above")
+    typer.echo(f"all files are in {registry.download_dir()}")
+
+
+@app.command()
+def evaluate(
+    benchmark: Annotated[str, typer.Option(help="tech, house, techwolf, sample-tech or sample-general")],
+    method: MethodOption = "zero-shot",
+    profile: ProfileOption = None,
+    split: Annotated[str, typer.Option(help="validation or test")] = "test",
+    encoder: EncoderOption = None,
+    run: Annotated[Path | None, typer.Option(help="score this run file instead of a method")] = None,
+    save_run: Annotated[Path | None, typer.Option(help="write the ranking to this run file (.csv.gz)")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a method, or anybody's run file, on a benchmark."""
+    from helpers.data.benchmarks import load_benchmark
+    from helpers.evaluation import evaluate as score
+    from helpers.extraction.ranking import read_run, run_benchmark, write_run
+    from helpers.taxonomy import load_taxonomy
+
+    chosen = get_profile(profile) if profile else profile_of_benchmark(benchmark)
+    if benchmark not in chosen.benchmarks:
+        owner = profile_of_benchmark(benchmark)
+        raise InputError(f"benchmark {benchmark} belongs to --profile {owner.name}, not {chosen.name}")
+    _require_method(method)
+    queries = load_benchmark(benchmark, split, load_taxonomy(chosen.taxonomy))
+    if run is not None:
+        answer = read_run(run, queries)
+    else:
+        ranker, used = _ranker(method, chosen, queries.taxonomy, encoder)
+        answer = run_benchmark(ranker, queries, method=method, profile=chosen.name, encoder=used, seed=chosen.seed)
+    if save_run is not None:
+        write_run(answer, queries, save_run)
+    metrics = score(answer, queries)
+    kept = ("mrr", "rp@1", "rp@5", "rp@10", "map")
+    intervals = metrics.intervals()
+    report = {
+        "benchmark": benchmark,
+        "split": split,
+        "method": answer.provenance.get("method", str(run)) if run else method,
+        "profile": chosen.name,
+        "n_sentences": len(queries.sentences),
+        "n_pairs": queries.n_pairs,
+        "n_labels": len(queries.taxonomy),
+        **{name: round(100 * metrics.mean[name], 2) for name in kept},
+        "intervals_95": {name: [round(100 * bound, 2) for bound in intervals[name]] for name in kept},
+    }
+    if method == "literal" and run is None:
+        report |= _precision_and_recall(ranker.matcher, queries)
+    typer.echo(json.dumps(report, indent=2) if as_json else _table(report))
+
+
+@app.command()
+def extract(
+    text: Annotated[str, typer.Argument(help="a text, or - to read it from standard input")],
+    profile: ProfileOption = None,
+    method: MethodOption = "zero-shot",
+    top: Annotated[int, typer.Option(min=1, help="skills a sentence")] = 5,
+    encoder: EncoderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rank the skills of a text, sentence by sentence."""
+    from helpers.taxonomy import load_taxonomy
+
+    chosen = get_profile(profile)
+    _require_method(method)
+    if text == "-":
+        try:
+            text = sys.stdin.buffer.read().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(f"standard input is not UTF-8 at byte {error.start}; save the text as UTF-8") from None
+    sentences = split_sentences(text)
+    if not sentences:
+        raise InputError("no text to look at: give a sentence, or - and a text on standard input")
+    taxonomy = load_taxonomy(chosen.taxonomy)
+    ranker, _ = _ranker(method, chosen, taxonomy, encoder)
+    ranking = ranker.rank(sentences, top)
+    answer = []
+    for sentence, labels, scores in zip(sentences, ranking.indices.tolist(), ranking.scores.tolist(), strict=True):
+        skills = [
+            {"label": taxonomy.labels[label], "id": taxonomy.ids[label], "score": round(score, 4)}
+            for label, score in zip(labels, scores, strict=True)
+            if score > 0
+        ]
+        answer.append({"sentence": sentence, "skills": skills})
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        return
+    for entry in answer:
+        typer.echo(entry["sentence"])
+        for skill in entry["skills"]:
+            typer.echo(f"  {skill['score']:.2f}  {skill['label']}")
+        if not entry["skills"]:
+            typer.echo("  (none)")
+
+
+def split_sentences(text: str) -> list[str]:
+    """Sentences of a text: lines, split after a full stop, question or exclamation mark before a capital letter.
+
+    >>> split_sentences("We use .NET, e.g. C#. You test it!")
+    ['We use .NET, e.g. C#.', 'You test it!']
+    """
+    lines = (line.strip(" \t•*-–") for line in text.splitlines())
+    return [part for line in lines for part in re.split(r"(?<=[.!?])\s+(?=[A-Z\"“])", line) if part]
+
+
+def main() -> None:
+    """Run a command; what the reader did wrong becomes one line on stderr and exit code 1 (2 for usage)."""
+    try:
+        app()
+    except (InputError, FileNotFoundError) as error:
+        message = " ".join(str(error).split())
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _require_method(method: str) -> None:
+    if method not in METHODS:
+        raise InputError(f"no method {method!r}; choose one of: {', '.join(METHODS)}")
+
+
+def _ranker(method, profile, taxonomy, encoder):
+    """The ranker of that name, and the name of the encoder it uses (None if it has none)."""
+    if method == "zero-shot":
+        from helpers.encoders import load_encoder
+        from helpers.extraction.contrastive import BiEncoder
+
+        name = encoder or profile.encoder
+        return BiEncoder(load_encoder(name), taxonomy), name
+    if encoder:
+        raise InputError(f"method {method} has no encoder; --encoder goes with zero-shot")
+    if method == "lexical":
+        from helpers.extraction.lexical import LexicalRanker
+
+        return LexicalRanker(taxonomy), None
+    from helpers.extraction.matching import LiteralMatcher, LiteralRanker, reliable_names
+
+    return LiteralRanker(LiteralMatcher(reliable_names(taxonomy)), taxonomy), None
+
+
+def _precision_and_recall(matcher, benchmark) -> dict:
+    """Micro-averaged precision and recall of the labels that are named, times 100, with intervals."""
+    from helpers.evaluation import precision_recall_sets, ratio_interval
+
+    counts = precision_recall_sets(matcher.labels(benchmark.sentences), benchmark.gold)
+    report: dict = {"n_predicted": int(counts["predicted"].sum())}
+    for name, total in (("precision", "predicted"), ("recall", "gold")):
+        report[name] = round(100 * counts["hits"].sum() / max(counts[total].sum(), 1), 2)
+        low, high = ratio_interval(counts["hits"], counts[total])
+        report[f"{name}_interval_95"] = [round(100 * low, 2), round(100 * high, 2)]
+    return report
+
+
+def _table(report: dict) -> str:
+    lines = []
+    for key, value in report.items():
+        if key.endswith("intervals_95") or key.endswith("_interval_95"):
+            continue
+        interval = report["intervals_95"].get(key) or report.get(f"{key}_interval_95")
+        shown = f"{value:.2f}" if isinstance(value, float) else value
+        lines.append(f"{key:<12} {shown}" + (f"   [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""))
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Data of the book: benchmarks, corpora, requisitions; the shipped sample lies in `sample/`."""

@@ -1,0 +1,137 @@
+"""Job-ad sentences to learn from: the sample's, the public ones, or a reader's own."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from helpers import registry
+from helpers.data.benchmarks import load_annotations
+from helpers.files import InputError, read_csv, require_columns, sha256_texts
+from helpers.taxonomy import SAMPLE_DIR
+
+JOB_AD_FILES = ("skillspan_train.json", "skillspan_dev.json", "green_train.json", "sayfullina_train.json")
+_SAMPLE_CORPUS = SAMPLE_DIR / "corpus.csv.gz"
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Unlabelled sentences. `ids` say where each comes from and are stable."""
+
+    name: str
+    ids: tuple[str, ...]
+    sentences: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    @property
+    def sha256(self) -> str:
+        return sha256_texts(self.sentences)
+
+
+def load_corpus(name: str) -> Corpus:
+    """The corpus of that name (a profile's field): "sample" or "job-ads", or the path of a reader's own file."""
+    if name == "sample":
+        table = read_csv(_SAMPLE_CORPUS, ("id", "sentence"))
+        return Corpus(name, tuple(table["id"]), tuple(table["sentence"]))
+    if name == "job-ads":
+        return _load_job_ads()
+    return read_corpus(name)
+
+
+def load_sample_truth() -> pd.DataFrame:
+    """What the sample's sentences really ask for, known because a script wrote them: for evaluation only.
+
+    Columns: id, truth (labels separated by "|", empty when the sentence asks for no skill) and how
+    (for each label "label", "alternative", "inflected" or "implicit"; for none "none" or "ambiguous").
+    """
+    return read_csv(_SAMPLE_CORPUS, ("id", "truth", "how"))[["id", "truth", "how"]]
+
+
+def read_corpus(path: str | Path, column: str = "sentence") -> Corpus:
+    """Read sentences from a CSV, JSON-lines or Parquet file with that column; blanks and repeats are left out.
+
+    Raises FileNotFoundError or InputError, in one line that names the file (and the line, for JSON).
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file; a corpus is a .csv, .jsonl or .parquet file")
+    suffix = path.suffix.lower()
+    if suffix in (".jsonl", ".json"):
+        table = pd.DataFrame(_json_lines(path))
+        require_columns(table, (column,), str(path))
+    elif suffix == ".parquet":
+        try:
+            table = pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: not a Parquet file ({str(error).splitlines()[0]})") from None
+        require_columns(table, (column,), str(path))
+    elif suffix in (".csv", ".gz"):
+        table = read_csv(path, (column,))
+    else:
+        raise InputError(f"{path}: unknown kind of file {suffix!r}; use .csv, .jsonl or .parquet")
+    texts = [str(text).strip() for text in table[column]]
+    return _unique(path.stem, ((f"{path.stem}:{row}", text) for row, text in enumerate(texts)))
+
+
+def _load_job_ads() -> Corpus:
+    """SkillSpan, Green and Sayfullina, without the sentences of any benchmark split.
+
+    25 benchmark sentences stand in SkillSpan's training file and 10 more in its development file.
+    """
+    benchmark = {
+        _normal(sentence)
+        for name in ("tech", "house")
+        for split in ("validation", "test")
+        for sentence in load_annotations(name, split)["sentence"]
+    }
+
+    def rows() -> Iterable[tuple[str, str]]:
+        for file_name in JOB_AD_FILES:
+            path = registry.find(file_name)
+            for number, record in enumerate(_json_lines(path)):
+                if "tokens" not in record:
+                    raise InputError(f"{path}, line {number + 1}: no field 'tokens'")
+                sentence = " ".join(record["tokens"])
+                if _normal(sentence) not in benchmark:
+                    yield f"{path.stem}:{number}", sentence
+
+    return _unique("job-ads", rows())
+
+
+def _unique(name: str, rows: Iterable[tuple[str, str]]) -> Corpus:
+    """Keep the first of each text (up to case and blanks), and no empty one."""
+    kept: dict[str, tuple[str, str]] = {}
+    for identity, sentence in rows:
+        if sentence.strip():
+            kept.setdefault(_normal(sentence), (identity, sentence))
+    if not kept:
+        raise InputError(f"corpus {name}: no sentence in it")
+    ids, sentences = zip(*kept.values(), strict=True)
+    return Corpus(name, ids, sentences)
+
+
+def _normal(sentence: str) -> str:
+    return re.sub(r"\W+", " ", sentence).strip().casefold() or sentence.strip()
+
+
+def _json_lines(path: Path) -> list[dict]:
+    records = []
+    try:
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    records.append(json.loads(line))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, line {number}: not valid JSON ({error.msg})") from None
+    if not records:
+        raise InputError(f"{path}: the file is empty")
+    return records

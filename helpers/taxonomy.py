@@ -1,0 +1,219 @@
+"""The label space: skills with their names, descriptions, groups and broader relation.
+
+One loader reads ESCO's CSV files (a zip or a folder), so the shipped sample and the real taxonomy take the same
+path; `Taxonomy.from_csv` reads a reader's own list.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from helpers import registry
+from helpers.files import InputError, read_csv, sha256_texts
+
+SAMPLE_DIR = Path(__file__).parent / "data" / "sample"
+BRACKET = re.compile(r"\s*\([^()]*\)\s*$")
+
+
+@dataclass(frozen=True, eq=False)
+class Taxonomy:
+    """Skills in a fixed order: a skill's index is its place in these tuples, and ties are broken by it.
+
+    `broader[i]` are the ids of the concepts directly above skill i (groups, or more general skills);
+    `group_labels` and `group_broader` describe the groups by id.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    alt_labels: tuple[tuple[str, ...], ...]
+    descriptions: tuple[str, ...]
+    types: tuple[str, ...]
+    reuse_levels: tuple[str, ...]
+    broader: tuple[tuple[str, ...], ...]
+    group_labels: dict[str, str] = field(default_factory=dict)
+    group_broader: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require_unique(self.labels, "label", self.name)
+        _require_unique(self.ids, "id", self.name)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @functools.cached_property
+    def index_of(self) -> dict[str, int]:
+        """Index of each preferred label."""
+        return {label: index for index, label in enumerate(self.labels)}
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Fingerprint of ids and labels in order: what a ranking of this label space depends on."""
+        return sha256_texts([*self.ids, *self.labels])
+
+    def siblings(self, index: int) -> list[int]:
+        """Skills that share a broader concept with this one, in taxonomy order (paper 1, section 3.1)."""
+        related = {other for parent in self.broader[index] for other in self._children[parent]}
+        return sorted(related - {index})
+
+    def top_groups(self, index: int) -> list[str]:
+        """Labels of the topmost groups above a skill, sorted."""
+        tops: set[str] = set()
+        seen: set[str] = set()
+        todo = list(self.broader[index])
+        while todo:
+            concept = todo.pop()
+            if concept in seen:
+                continue
+            seen.add(concept)
+            above = self.group_broader.get(concept) or self._broader_of_id.get(concept, ())
+            if above:
+                todo.extend(above)
+            elif concept in self.group_labels:
+                tops.add(self.group_labels[concept])
+        return sorted(tops)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The skills as a table, for looking around."""
+        return pd.DataFrame(
+            {
+                "label": self.labels,
+                "type": self.types,
+                "reuse_level": self.reuse_levels,
+                "n_alt_labels": [len(alt) for alt in self.alt_labels],
+                "description": self.descriptions,
+            }
+        )
+
+    @functools.cached_property
+    def _children(self) -> dict[str, list[int]]:
+        children: dict[str, list[int]] = {}
+        for index, parents in enumerate(self.broader):
+            for parent in parents:
+                children.setdefault(parent, []).append(index)
+        return children
+
+    @functools.cached_property
+    def _broader_of_id(self) -> dict[str, tuple[str, ...]]:
+        return dict(zip(self.ids, self.broader, strict=True))
+
+    @classmethod
+    def from_esco(cls, classification: Path, relations: Path, name: str = "ESCO") -> Taxonomy:
+        """Read ESCO's CSV files from two zips (or folders): the classification and the relations."""
+        columns = ("conceptUri", "skillType", "reuseLevel", "preferredLabel", "altLabels", "description")
+        skills = read_csv(classification, columns, "skills_en.csv")
+        groups = read_csv(classification, ("conceptUri", "preferredLabel"), "skillGroups_en.csv")
+        links = read_csv(relations, ("conceptUri", "broaderUri"), "broaderRelationsSkillPillar.csv")
+        above: dict[str, list[str]] = {}
+        for uri, parent in zip(links["conceptUri"], links["broaderUri"], strict=True):
+            above.setdefault(uri, []).append(parent)
+        labels = _cleaned(skills["preferredLabel"])
+        group_uris = groups["conceptUri"].tolist()
+        return cls(
+            name=name,
+            ids=tuple(skills["conceptUri"]),
+            labels=labels,
+            alt_labels=tuple(
+                _alternatives(cell.split("\n"), label) for cell, label in zip(skills["altLabels"], labels, strict=True)
+            ),
+            descriptions=_cleaned(skills["description"]),
+            types=tuple(skills["skillType"]),
+            reuse_levels=tuple(skills["reuseLevel"]),
+            broader=tuple(tuple(above.get(uri, ())) for uri in skills["conceptUri"]),
+            group_labels=dict(zip(group_uris, _cleaned(groups["preferredLabel"]), strict=True)),
+            group_broader={uri: tuple(above[uri]) for uri in group_uris if uri in above},
+        )
+
+    @classmethod
+    def from_csv(cls, path: str | Path, name: str | None = None) -> Taxonomy:
+        """Read a reader's own taxonomy: a CSV with the column `label` and, where there are any, `id`,
+        `alt_labels` and `broader` (values separated by `|`), `description`, `type`, `reuse_level`.
+
+        Raises FileNotFoundError or InputError (which names the row of an empty or repeated label).
+        """
+        table = read_csv(path, ("label",))
+        labels = _cleaned(table["label"])
+        empty = [row for row, label in enumerate(labels, start=2) if not label]
+        if empty:
+            raise InputError(f"{path}: no label in row {empty[0]}")
+        if not labels:
+            raise InputError(f"{path}: no skill in it, only a header")
+
+        def column(key: str, default: str = "") -> tuple[str, ...]:
+            return _cleaned(table[key]) if key in table.columns else (default,) * len(labels)
+
+        def lists(key: str) -> list[list[str]]:
+            return [[part.strip() for part in cell.split("|") if part.strip()] for cell in column(key)]
+
+        ids = column("id") if "id" in table.columns else labels
+        broader = lists("broader")
+        groups = {group for parents in broader for group in parents if group not in set(ids)}
+        return cls(
+            name=name or Path(path).stem,
+            ids=ids,
+            labels=labels,
+            alt_labels=tuple(_alternatives(alts, label) for alts, label in zip(lists("alt_labels"), labels, strict=True)),
+            descriptions=column("description"),
+            types=column("type", "skill/competence"),
+            reuse_levels=column("reuse_level"),
+            broader=tuple(map(tuple, broader)),
+            group_labels={group: group for group in sorted(groups)},
+        )
+
+
+def load_taxonomy(name: str) -> Taxonomy:
+    """The taxonomy of that name (a profile's field): "sample" or "esco-v1.1.0". Loaded once per process."""
+    if name not in _LOADERS:
+        raise InputError(f"no taxonomy {name!r}; choose one of: {', '.join(_LOADERS)}")
+    return _LOADERS[name]()
+
+
+@functools.cache
+def _load_sample() -> Taxonomy:
+    folder = SAMPLE_DIR / "taxonomy"
+    return Taxonomy.from_esco(folder, folder, name="sample")
+
+
+@functools.cache
+def _load_esco() -> Taxonomy:
+    files = registry.find("esco-v1.1.0-en.zip"), registry.find("esco-v1.1.0-relations.zip")
+    return Taxonomy.from_esco(*files, name="esco-v1.1.0")
+
+
+_LOADERS = {"sample": _load_sample, "esco-v1.1.0": _load_esco}
+
+
+def without_brackets(label: str) -> str:
+    """The label without a final remark in brackets, as a job ad would write it.
+
+    >>> without_brackets("Java (computer programming)")
+    'Java'
+    """
+    return BRACKET.sub("", label) or label
+
+
+def _cleaned(values: pd.Series) -> tuple[str, ...]:
+    """Texts without blanks around them (78 of ESCO's labels carry some, no-break spaces among them)."""
+    return tuple(value.strip() for value in values)
+
+
+def _alternatives(candidates: Sequence[str], label: str) -> tuple[str, ...]:
+    """Alternative labels, each once, without the preferred label itself."""
+    stripped = (candidate.strip() for candidate in candidates)
+    return tuple(dict.fromkeys(text for text in stripped if text and text != label))
+
+
+def _require_unique(values: Sequence[str], what: str, name: str) -> None:
+    if len(set(values)) == len(values):
+        return
+    first: dict[str, int] = {}
+    for row, value in enumerate(values, start=2):  # row 1 of the file is its header
+        if value in first:
+            raise InputError(f"taxonomy {name}: {what} {value!r} stands in rows {first[value]} and {row}; keep one")
+        first[value] = row
