@@ -7,12 +7,18 @@ import platform
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from helpers.files import InputError
-from helpers.profiles import get_profile, profile_of_benchmark
+from helpers.profiles import Profile, get_profile, profile_of_benchmark
+
+if TYPE_CHECKING:  # imported where they are used: `--help` should not wait for PyTorch
+    from helpers.data.benchmarks import Benchmark
+    from helpers.extraction.matching import LiteralMatcher
+    from helpers.extraction.ranking import Ranker
+    from helpers.taxonomy import Taxonomy
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -59,9 +65,14 @@ def doctor() -> None:
         check("encoder", f"{MINILM}, weights verified")
     except InputError as error:
         check("encoder", "", str(error))
-    missing = [name for name in (*registry.FILES, *registry.HUB_TABLES) if not (registry.download_dir() / name).exists()]
+    missing = [
+        name for name in (*registry.FILES, *registry.HUB_TABLES) if not (registry.download_dir() / name).exists()
+    ]
     total = len(registry.FILES) + len(registry.HUB_TABLES)
-    check("downloads", f"{total - len(missing)} of {total} files in {registry.download_dir()} (the full profile needs them)")
+    check(
+        "downloads",
+        f"{total - len(missing)} of {total} files in {registry.download_dir()} (the full profile needs them)",
+    )
     if missing:
         typer.echo(f"    not there: {', '.join(missing)}")
         typer.echo("    get them with: python -m helpers fetch")
@@ -194,7 +205,12 @@ def split_sentences(text: str) -> list[str]:
     ['We use .NET, e.g. C#.', 'You test it!']
     """
     lines = (line.strip(" \t•*-–") for line in text.splitlines())
-    return [part for line in lines for part in re.split(r"(?<=[.!?])\s+(?=[A-Z\"“])", line) if part]
+    return [
+        part
+        for line in lines
+        for part in re.split(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)\s+(?=[A-Z\"“])", line)
+        if part
+    ]
 
 
 def main() -> None:
@@ -212,7 +228,7 @@ def _require_method(method: str) -> None:
         raise InputError(f"no method {method!r}; choose one of: {', '.join(METHODS)}")
 
 
-def _ranker(method, profile, taxonomy, encoder):
+def _ranker(method: str, profile: Profile, taxonomy: Taxonomy, encoder: str | None) -> tuple[Ranker, str | None]:
     """The ranker of that name, and the name of the encoder it uses (None if it has none)."""
     if method == "zero-shot":
         from helpers.encoders import load_encoder
@@ -231,7 +247,7 @@ def _ranker(method, profile, taxonomy, encoder):
     return LiteralRanker(LiteralMatcher(reliable_names(taxonomy)), taxonomy), None
 
 
-def _precision_and_recall(matcher, benchmark) -> dict:
+def _precision_and_recall(matcher: LiteralMatcher, benchmark: Benchmark) -> dict:
     """Micro-averaged precision and recall of the labels that are named, times 100, with intervals."""
     from helpers.evaluation import precision_recall_sets, ratio_interval
 

@@ -90,7 +90,9 @@ def _memory() -> joblib.Memory:
     return joblib.Memory(folder, verbose=0)
 
 
-def _encode_cached(encoder, texts, batch_size, identity, texts_sha256):
+def _encode_cached(
+    encoder: SentenceTransformer, texts: list[str], batch_size: int, identity: str, texts_sha256: str
+) -> np.ndarray:
     """`identity` and `texts_sha256` are the key: joblib would hash equal lists of strings differently."""
     return _encode(encoder, texts, batch_size)
 

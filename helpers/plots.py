@@ -51,7 +51,7 @@ def scores_by_kind(scores: dict[str, Sequence[float]], title: str, ax: Axes | No
     ax = ax or plt.subplots(figsize=(7.2, 0.8 * len(scores) + 1), layout="constrained")[1]
     rng = np.random.default_rng(0)
     colours = (BLUE, ORANGE, GREEN, GREY)
-    for row, (kind, values) in enumerate(scores.items()):
+    for row, (_kind, values) in enumerate(scores.items()):
         jitter = rng.uniform(-0.22, 0.22, len(values))
         ax.scatter(values, row + jitter, s=14, alpha=0.7, color=colours[row % len(colours)], marker="os^D"[row % 4])
     ax.set_yticks(range(len(scores)), scores)

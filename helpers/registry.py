@@ -36,6 +36,7 @@ class RemoteFile:
 
     @property
     def url(self) -> str:
+        """Where the file is downloaded from."""
         return f"https://raw.githubusercontent.com/{self.repository}/{self.commit}/{quote(self.path)}"
 
 
@@ -50,6 +51,7 @@ class HubTable:
 
     @property
     def url(self) -> str:
+        """Where a reader can look at the table."""
         return f"https://huggingface.co/datasets/{self.repository}/tree/{self.revision}"
 
 
@@ -64,9 +66,7 @@ def _benchmark(name: str, sha256: str, size: int | None) -> RemoteFile:
     commit = "19305c85e35a74fb2a5128d8ee3798b06470b596"
     path = f"data/{name}"
     citation = DECORTE_2023 if name.startswith("techwolf") else DECORTE_2022
-    return RemoteFile(
-        "jensjorisdecorte/Skill-Extraction-benchmark", commit, path, sha256, size, "CC BY 4.0", citation
-    )
+    return RemoteFile("jensjorisdecorte/Skill-Extraction-benchmark", commit, path, sha256, size, "CC BY 4.0", citation)
 
 
 def _skillspan(path: str, sha256: str, size: int) -> RemoteFile:
@@ -76,9 +76,7 @@ def _skillspan(path: str, sha256: str, size: int) -> RemoteFile:
 
 
 def _nnose(path: str, sha256: str, size: int, licence: str, citation: str) -> RemoteFile:
-    return RemoteFile(
-        "jjzha/nnose", "afc785b664a5cbec445f6ac5cac45cd97c76b3d7", path, sha256, size, licence, citation
-    )
+    return RemoteFile("jjzha/nnose", "afc785b664a5cbec445f6ac5cac45cd97c76b3d7", path, sha256, size, licence, citation)
 
 
 def _skillskape(split: str, sha256: str, size: int) -> RemoteFile:
@@ -208,9 +206,7 @@ def fetch(name: str, progress: bool = False) -> tuple[Path, str]:
         else:
             pooch.get_logger().setLevel(logging.ERROR)  # its notes would mix with the progress bar
             downloader = pooch.HTTPDownloader(progressbar=progress, timeout=30)
-            pooch.retrieve(
-                source.url, f"sha256:{source.sha256}", fname=name, path=path.parent, downloader=downloader
-            )
+            pooch.retrieve(source.url, f"sha256:{source.sha256}", fname=name, path=path.parent, downloader=downloader)
     except InputError:
         raise
     except Exception as error:  # requests, urllib3, pooch and the hub each have their own families
@@ -242,7 +238,9 @@ def _require_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise InputError(f"cannot write to {folder} ({error.strerror}): set SKILLBOOK_CACHE to another folder") from None
+        raise InputError(
+            f"cannot write to {folder} ({error.strerror}): set SKILLBOOK_CACHE to another folder"
+        ) from None
 
 
 def _download_hub_table(source: HubTable, path: Path) -> None:

@@ -158,7 +158,9 @@ class Taxonomy:
             name=name or Path(path).stem,
             ids=ids,
             labels=labels,
-            alt_labels=tuple(_alternatives(alts, label) for alts, label in zip(lists("alt_labels"), labels, strict=True)),
+            alt_labels=tuple(
+                _alternatives(alts, label) for alts, label in zip(lists("alt_labels"), labels, strict=True)
+            ),
             descriptions=column("description"),
             types=column("type", "skill/competence"),
             reuse_levels=column("reuse_level"),

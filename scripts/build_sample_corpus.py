@@ -171,7 +171,13 @@ def sentences_without_skill(groups: list[dict], rng: np.random.Generator, n: int
 def sentences_with_skills(groups: list[dict], rng: np.random.Generator, n: int) -> dict[str, tuple[str, str]]:
     """Patterns of a trade filled with skills of that trade, now and then of another."""
     skills = [
-        Skill(s["label"], s["type"], tuple(s["alt"]), tuple(s["paraphrases"]), tuple(filter(None, (g["group"], s["also_in"]))))
+        Skill(
+            s["label"],
+            s["type"],
+            tuple(s["alt"]),
+            tuple(s["paraphrases"]),
+            tuple(filter(None, (g["group"], s["also_in"]))),
+        )
         for g in groups
         for s in g["skills"]
     ]

@@ -32,6 +32,7 @@ class Corpus:
 
     @property
     def sha256(self) -> str:
+        """Fingerprint of the sentences in order."""
         return sha256_texts(self.sentences)
 
 
@@ -123,9 +124,11 @@ def _normal(sentence: str) -> str:
 
 def _json_lines(path: Path) -> list[dict]:
     records = []
+    number = 0
     try:
         with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
+            for line in file:
+                number += 1
                 if line.strip():
                     records.append(json.loads(line))
     except UnicodeDecodeError as error:

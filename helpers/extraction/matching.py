@@ -11,11 +11,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple
 
-import ahocorasick
 import numpy as np
+from ahocorasick_rs import AhoCorasick, Implementation
 from rapidfuzz import fuzz
 
 from helpers.extraction.ranking import Ranking, rank_in_blocks
@@ -50,28 +50,33 @@ class LiteralMatcher:
             key = normalise(name)
             if key:
                 skills.setdefault(key, set()).add(skill)
-        self._automaton = ahocorasick.Automaton()
-        for key, indices in skills.items():
-            # Blanks around a name let it match at token borders only.
-            self._automaton.add_word(f" {key} ", (len(key), key.count(" ") + 1, tuple(sorted(indices))))
-        self._automaton.make_automaton()
+        self._skills = [tuple(sorted(indices)) for indices in skills.values()]
+        # Blanks around a name let it match at token borders only.
+        self._automaton = AhoCorasick(
+            [f" {key} " for key in skills], implementation=Implementation.ContiguousNFA, store_patterns=False
+        )
         self.n_names = len(skills)
 
     def spans(self, sentence: str) -> list[Span]:
         """Non-overlapping matches in order of appearance: the longest first, then the leftmost, are kept."""
-        text = f" {normalise(sentence)} "
-        hits = self._hits(text)
+        normal = normalise(sentence)
+        hits = self._hits(f" {normal} ")
         if not hits:
             return []
-        # Token i of the normalised text is token i of the sentence: count blanks to find i, then walk there.
-        places = [(text.count(" ", 0, at) - 1, n_tokens, skills) for at, n_tokens, skills in hits]
-        last = max(first + n_tokens for first, n_tokens, _ in places)
-        tokens = list(islice(_TOKEN.finditer(sentence), last))
-        return sorted(
-            Span(tokens[first].start(), tokens[first + n_tokens - 1].end(), skill)
-            for first, n_tokens, skills in places
-            for skill in skills
-        )
+        # As far as nothing but the case has changed, places are the same: all of a tokenised corpus, most of a text.
+        if sentence.lower().startswith(normal[: hits[-1][1] - 1]):
+            return [Span(at - 1, end - 1, skill) for at, end, skills in hits for skill in skills]
+        # Token i of the normalised text is token i of the sentence: count the blanks between hits, and walk there.
+        tokens = _TOKEN.finditer(sentence)
+        place, spans = -1, []
+        for at, end, skills in hits:
+            first = last = next(islice(tokens, normal.count(" ", max(place, 0), at - 1) - (place >= 0), None))
+            n_more = normal.count(" ", at - 1, end - 1)
+            if n_more:
+                last = next(islice(tokens, n_more - 1, None))
+            place = end - 1
+            spans += [Span(first.start(), last.end(), skill) for skill in skills]
+        return spans
 
     def labels(self, sentences: Sequence[str]) -> list[np.ndarray]:
         """Skills named in each sentence: sorted int arrays (paper 1's distant labels)."""
@@ -79,20 +84,18 @@ class LiteralMatcher:
         return [np.array(sorted({skill for *_, skills in hits for skill in skills}), dtype=np.int64) for hits in found]
 
     def _hits(self, text: str) -> list[tuple[int, int, tuple[int, ...]]]:
-        """Kept matches in a normalised text: where the name starts, its number of tokens, its skills."""
-        if not self.n_names:
-            return []
-        hits = [(length, end - length, n, skills) for end, (length, n, skills) in self._automaton.iter(text)]
-        if len(hits) > 1:
-            hits.sort(key=lambda hit: (-hit[0], hit[1]))
-        kept: list[tuple[int, int, tuple[int, ...]]] = []
-        taken: list[tuple[int, int]] = []
-        for length, at, n_tokens, skills in hits:
-            end = at + length
-            if all(end <= t_start or t_end <= at for t_start, t_end in taken):
-                taken.append((at, end))
-                kept.append((at, n_tokens, skills))
-        return kept
+        """Kept matches in a normalised text between blanks, in order: start and end of the name, and its skills."""
+        found = self._automaton.find_matches_as_indexes(text, overlapping=True)  # in the order of their ends
+        hits = [(start + 1, end - 1, self._skills[pattern]) for pattern, start, end in found]
+        if not any(after[0] < before[1] for before, after in pairwise(hits)):
+            return hits
+        taken = bytearray(len(text))
+        kept = []
+        for at, end, skills in sorted(hits, key=lambda hit: (hit[0] - hit[1], hit[0])):
+            if not any(taken[at:end]):
+                taken[at:end] = b"\1" * (end - at)
+                kept.append((at, end, skills))
+        return sorted(kept)
 
 
 class LiteralRanker:

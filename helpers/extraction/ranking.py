@@ -11,14 +11,14 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from helpers.data.benchmarks import Benchmark
 from helpers.files import InputError, atomic_write, read_csv, sha256_texts
@@ -55,7 +55,7 @@ def top_k(scores: np.ndarray, k: int) -> Ranking:
     array([[1, 2, 3]])
     """
     scores = np.ascontiguousarray(scores, dtype=np.float32) + np.float32(0)  # -0.0 becomes 0.0: they are equal
-    n, m = scores.shape
+    _n, m = scores.shape
     k = min(k, m)
     # One sortable integer a score: its bits, turned so that greater scores come first, then the column. All
     # keys differ, so partition and sort give one answer, which argpartition on tied scores would not.
@@ -221,7 +221,7 @@ def _provenance(benchmark: Benchmark, seconds: float, more: dict) -> dict:
         "taxonomy_sha256": benchmark.taxonomy.sha256,
         **more,
         "seconds": round(seconds, 2),
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        "date": datetime.now(UTC).date().isoformat(),
         "versions": package_versions(),
     }
 

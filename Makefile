@@ -1,0 +1,59 @@
+# The two commands a reader needs: make book, make test. Everything here stands as plain commands in README.md too.
+PYTHON ?= python3
+BIN := .venv/bin
+CORES := $(shell $(PYTHON) -c "import os; print(min(4, os.cpu_count() or 1))")
+CH ?=
+
+# What `make` runs is the sample profile, without progress bars (their text differs from run to run).
+export TQDM_DISABLE = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lab lint site refresh results full test-real bench clean
+
+help: ## list these commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; name one: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[book,test]"
+	@touch $@
+
+book: .venv/.installed ## run every notebook (sample profile) and build the site
+	SKILLBOOK_PROFILE=sample $(BIN)/python scripts/notebooks.py run
+	$(BIN)/python scripts/build_site.py executed
+
+test: .venv/.installed ## unit tests, every stored notebook output, the built site
+	SKILLBOOK_PROFILE=sample $(BIN)/python -m pytest -n $(CORES) --dist loadscope --nbval -m "not real" \
+		tests helpers scripts notebooks
+
+lab: .venv/.installed ## open the notebooks in JupyterLab
+	env -u TQDM_DISABLE $(BIN)/jupyter lab notebooks
+
+lint: .venv/.installed ## ruff on code and notebooks, codespell on everything
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+site: .venv/.installed ## build the site from the stored outputs, running nothing
+	$(BIN)/python scripts/build_site.py stored
+
+refresh: .venv/.installed ## run the notebooks again and store their outputs (CH=00 for one)
+	SKILLBOOK_PROFILE=sample $(BIN)/python scripts/notebooks.py refresh $(CH)
+
+results: .venv/.installed ## measured runs on the sample, into results/sample (CH=01 for one chapter)
+	env -u TQDM_DISABLE $(BIN)/python scripts/measure.py --profile sample $(CH)
+
+full: .venv/.installed ## measured runs on the real data, into results/full (CH=01 for one chapter)
+	env -u TQDM_DISABLE $(BIN)/python scripts/measure.py --profile full $(CH)
+
+test-real: .venv/.installed ## tests on the real data (python -m helpers fetch gets it)
+	$(BIN)/python -m pytest -m real tests
+
+bench: .venv/.installed ## speed and memory, side by side with what one would otherwise use
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/matching.py
+
+clean: ## remove what was built (the downloads stay)
+	rm -rf _build .venv *.egg-info .pytest_cache .ruff_cache .hypothesis

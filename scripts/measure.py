@@ -1,0 +1,138 @@
+"""Measured runs of a chapter, into results/: each with its provenance, skipped when it is there already.
+
+    python scripts/measure.py --profile sample|full [CH]
+
+A chapter's measurements are one function below. Delete a file in results/ to have it measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from helpers.data.benchmarks import load_benchmark
+from helpers.evaluation import evaluate, precision_recall_sets, ratio_interval
+from helpers.extraction.matching import MIN_SIMILARITY, LiteralMatcher, LiteralRanker, reliable_names
+from helpers.extraction.ranking import Ranker, package_versions, run_benchmark, write_run
+from helpers.files import InputError, atomic_write
+from helpers.profiles import PROFILES, Profile
+from helpers.taxonomy import Taxonomy, load_taxonomy
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+
+
+def benchmarks_of(profile: Profile, split: str, taxonomy: Taxonomy) -> list:
+    """The profile's benchmarks that have this split and are there; what is missing is said."""
+    found = []
+    for name in profile.benchmarks:
+        try:
+            found.append(load_benchmark(name, split, taxonomy))
+        except (FileNotFoundError, InputError) as error:
+            print(f"left out: {error}")
+    return found
+
+
+def rankers(profile: Profile, taxonomy: Taxonomy) -> dict[str, Callable[[], Ranker]]:
+    """The rankers that need no training, made when they are asked for."""
+    from helpers.encoders import load_encoder
+    from helpers.extraction.contrastive import BiEncoder
+    from helpers.extraction.lexical import LexicalRanker
+
+    return {
+        "lexical": lambda: LexicalRanker(taxonomy),
+        "literal": lambda: LiteralRanker(LiteralMatcher(reliable_names(taxonomy)), taxonomy),
+        "zero-shot": lambda: BiEncoder(load_encoder(profile.encoder), taxonomy),
+    }
+
+
+def chapter_00(profile: Profile, folder: Path) -> None:
+    """Run files of the untrained rankers on every benchmark split, and the precision-recall curve of names."""
+    taxonomy = load_taxonomy(profile.taxonomy)
+    for split in ("validation", "test"):
+        for benchmark in benchmarks_of(profile, split, taxonomy):
+            for method, make in rankers(profile, taxonomy).items():
+                path = folder / f"{benchmark.name}-{split}-{method}.csv.gz"
+                if path.exists():
+                    continue
+                encoder = profile.encoder if method == "zero-shot" else None
+                run = run_benchmark(
+                    make(),
+                    benchmark,
+                    method=method,
+                    profile=profile.name,
+                    encoder=encoder,
+                    seed=profile.seed,
+                    device="cpu",
+                )
+                write_run(run, benchmark, path)
+                print(f"{path.name:<48} RP@5 {100 * evaluate(run, benchmark).mean['rp@5']:.1f}")
+    literal_curve(profile, taxonomy, folder / "literal-precision-recall.json")
+
+
+def literal_curve(profile: Profile, taxonomy: Taxonomy, path: Path) -> None:
+    """Precision and recall of literal matching over all benchmarks together, as the similarity threshold falls."""
+    if path.exists():
+        return
+    thresholds = (1.01, 1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 0.2, 0.0)
+    matchers = {threshold: LiteralMatcher(reliable_names(taxonomy, threshold)) for threshold in thresholds}
+    curve: dict[str, list] = {}
+    for split in ("validation", "test"):
+        splits = benchmarks_of(profile, split, taxonomy)
+        curve[split] = []
+        for threshold, matcher in matchers.items():
+            counts = pd.concat([precision_recall_sets(matcher.labels(b.sentences), b.gold) for b in splits])
+            total = counts.sum()
+            curve[split].append(
+                {
+                    "min_similarity": threshold,
+                    "n_names": matcher.n_names,
+                    "predicted": int(total["predicted"]),
+                    "gold": int(total["gold"]),
+                    "hits": int(total["hits"]),
+                    "precision": round(total["hits"] / max(total["predicted"], 1), 4),
+                    "precision_interval_95": [round(x, 4) for x in ratio_interval(counts["hits"], counts["predicted"])],
+                    "recall": round(total["hits"] / total["gold"], 4),
+                    "recall_interval_95": [round(x, 4) for x in ratio_interval(counts["hits"], counts["gold"])],
+                }
+            )
+    record = {
+        "profile": profile.name,
+        "benchmarks": [b.name for b in splits],
+        "benchmark_sha256": {b.name: b.sha256 for b in splits},
+        "taxonomy_sha256": taxonomy.sha256,
+        "chosen": MIN_SIMILARITY,
+        "chosen_by": "highest recall on validation at precision >= 0.77, ties to the higher precision",
+        "versions": package_versions(),
+        "curve": curve,
+    }
+    with atomic_write(path) as file:
+        json.dump(record, file, indent=1)
+        file.write("\n")
+    chosen = next(point for point in curve["test"] if point["min_similarity"] == MIN_SIMILARITY)
+    print(f"{path.name:<48} precision {chosen['precision']:.3f}, recall {chosen['recall']:.3f} on test")
+
+
+CHAPTERS: dict[str, Callable[[Profile, Path], None]] = {"00": chapter_00}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", choices=PROFILES, required=True)
+    parser.add_argument("chapter", nargs="?", help=f"one of {', '.join(CHAPTERS)}; all without it")
+    arguments = parser.parse_args()
+    if arguments.chapter and arguments.chapter not in CHAPTERS:
+        parser.error(f"chapter {arguments.chapter} has no measurements; these have: {', '.join(CHAPTERS)}")
+    for chapter in [arguments.chapter] if arguments.chapter else CHAPTERS:
+        folder = RESULTS / arguments.profile / chapter
+        folder.mkdir(parents=True, exist_ok=True)
+        CHAPTERS[chapter](PROFILES[arguments.profile], folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""Run the book's notebooks in fresh kernels, several side by side.
+
+    python scripts/notebooks.py run            executed copies into _build/executed, only what changed
+    python scripts/notebooks.py refresh [CH]   outputs back into notebooks/ (CH: a chapter's number, "00")
+
+A notebook is run again when its code, the package, the sample, the stored results or the pins have changed. A
+failed one leaves no executed copy behind, so the next run is red too until it is mended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import multiprocessing
+import os
+import re
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import nbformat
+import yaml
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+ROOT = Path(__file__).resolve().parent.parent
+EXECUTED = ROOT / "_build" / "executed"
+DEPENDENCIES = ("helpers/**/*", "results/**/*", "constraints.txt", "pyproject.toml")
+
+
+def notebooks_of_toc() -> list[Path]:
+    """The notebooks of the table of contents, in order."""
+    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
+    files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    return [ROOT / f"{file}.ipynb" for file in files if file.startswith("notebooks/")]
+
+
+def fingerprint(notebook: Path) -> str:
+    """Hash of all that decides a notebook's outputs; its stored outputs do not."""
+    digest = hashlib.sha256(sys.version.encode())
+    for pattern in DEPENDENCIES:
+        for path in sorted(ROOT.glob(pattern)):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        digest.update(f"{cell.cell_type}\0{cell.metadata.get('tags')}\0{cell.source}\0".encode())
+    return digest.hexdigest()
+
+
+def execute(notebook: Path) -> tuple[nbformat.NotebookNode | None, str]:
+    """Run a notebook in its folder; the executed notebook and "", or None and what went wrong."""
+    content = nbformat.read(notebook, as_version=4)
+    for cell in content.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    client = NotebookClient(
+        content,
+        timeout=900,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(notebook.parent)}},
+        record_timing=False,
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        return None, str(error)
+    return tidy(content), ""
+
+
+def tidy(content: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Leave nothing in the file that differs from machine to machine."""
+    kept = {key: content.metadata[key] for key in ("accelerator", "colab") if key in content.metadata}
+    content.metadata = nbformat.from_dict(
+        {
+            **kept,
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    for number, cell in enumerate(content.cells):
+        cell.id = f"cell-{number:03d}"
+        cell.metadata.pop("execution", None)
+    return content
+
+
+def run_one(notebook: Path, refresh: bool) -> tuple[Path, str, str]:
+    """Run one notebook if need be; returns it, what was done, and the error if it failed."""
+    target = notebook if refresh else EXECUTED / notebook.name
+    stamp = EXECUTED / f"{notebook.stem}.sha256"
+    mark = fingerprint(notebook)
+    if not refresh and target.exists() and stamp.exists() and stamp.read_text() == mark:
+        return notebook, "unchanged", ""
+    EXECUTED.mkdir(parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
+    begun = time.perf_counter()
+    content, error = execute(notebook)
+    if content is None:
+        if not refresh:
+            target.unlink(missing_ok=True)
+        return notebook, "FAILED", error
+    temporary = target.with_suffix(".tmp")
+    nbformat.write(content, temporary)
+    os.replace(temporary, target)
+    if not refresh:
+        stamp.write_text(mark)
+    return notebook, f"{time.perf_counter() - begun:.0f} s", ""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("action", choices=("run", "refresh"))
+    parser.add_argument("chapter", nargs="?", default="", help="the number a notebook's name begins with")
+    arguments = parser.parse_args()
+    chosen = [path for path in notebooks_of_toc() if path.name.startswith(arguments.chapter)]
+    if not chosen:
+        parser.error(f"no notebook begins with {arguments.chapter!r}")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    failed = False
+    # Kernels, not these processes, do the work; "spawn" because nbclient's event loops do not survive a fork.
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, 4), multiprocessing.get_context("spawn")) as pool:
+        for path, what, error in pool.map(run_one, chosen, [arguments.action == "refresh"] * len(chosen)):
+            print(f"{path.name:<40} {what}", flush=True)
+            if error:
+                failed = True
+                print(re.sub(r"\x1b\[[0-9;]*m", "", error), file=sys.stderr)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

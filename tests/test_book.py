@@ -1,0 +1,76 @@
+"""The built site: every page there, every figure with its words, no traceback, nothing leading nowhere."""
+
+import itertools
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).resolve().parent.parent
+TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
+FILES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
+
+
+@pytest.fixture(params=FILES)
+def page(request, html):
+    path = html / f"{request.param}.html"
+    assert path.exists(), f"{request.param} was not built"
+    return path, BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+def article(soup):
+    return soup.find("article")
+
+
+def test_the_site_opens_at_its_root(html):
+    assert "url=book/index.html" in (html / "index.html").read_text(encoding="utf-8").replace('"', "")
+
+
+def test_no_page_shows_a_failure(page):
+    text = article(page[1]).get_text()
+    for trouble in ("Traceback (most recent call last)", "ModuleNotFoundError", "system-message", "{cite", ":::"):
+        assert trouble not in text
+
+
+def test_headings_come_in_order(page):
+    levels = [int(tag.name[1]) for tag in article(page[1]).find_all(["h1", "h2", "h3", "h4"])]
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_every_image_has_words(page):
+    for image in article(page[1]).find_all("img"):
+        alt = image.get("alt", "")
+        assert alt, image
+        assert "_images/" not in alt, image
+
+
+def test_links_inside_the_site_lead_somewhere(page, html):
+    path, soup = page
+    for link in article(soup).find_all("a", href=True):
+        url = urlparse(link["href"])
+        if url.scheme or link["href"].startswith("mailto:"):
+            continue
+        target = (path.parent / unquote(url.path)).resolve() if url.path else path
+        assert target.exists(), link["href"]
+        if url.fragment and target.suffix == ".html":
+            other = BeautifulSoup(target.read_text(encoding="utf-8"), "html.parser")
+            assert other.find(id=unquote(url.fragment)), link["href"]
+
+
+def test_notebooks_have_a_colab_button_that_opens_them(page):
+    path, soup = page
+    buttons = [a["href"] for a in soup.find_all("a", href=True) if "colab.research.google.com" in a["href"]]
+    if path.parent.name == "notebooks":
+        repository = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+        place = repository.removeprefix("https://github.com/")
+        assert any(b.endswith(f"github/{place}/blob/main/notebooks/{path.stem}.ipynb") for b in buttons)
+
+
+def test_search_knows_every_page(html):
+    index = (html / "searchindex.js").read_text(encoding="utf-8")
+    for name in FILES:
+        assert f'"{name}"' in index

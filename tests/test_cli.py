@@ -1,0 +1,162 @@
+"""The command line as a reader runs it: in a process of its own, with its exit codes and one-line errors."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from helpers.cli import split_sentences
+
+
+def run(*arguments, stdin=None, **variables):
+    return subprocess.run(
+        [sys.executable, "-m", "helpers", *arguments],
+        capture_output=True,
+        text=isinstance(stdin, str) or stdin is None,
+        input=stdin,
+        env=os.environ | variables,
+        check=False,
+    )
+
+
+def evaluate(*arguments, **variables):
+    done = run("evaluate", *arguments, "--json", **variables)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def test_evaluate_prints_one_json_object():
+    report = evaluate("--benchmark", "sample-tech", "--method", "lexical", "--profile", "sample")
+    assert list(report)[:12] == [
+        "benchmark",
+        "split",
+        "method",
+        "profile",
+        "n_sentences",
+        "n_pairs",
+        "n_labels",
+        "mrr",
+        "rp@1",
+        "rp@5",
+        "rp@10",
+        "map",
+    ]
+    assert (report["benchmark"], report["split"], report["n_labels"]) == ("sample-tech", "test", 500)
+    for name, (low, high) in report["intervals_95"].items():
+        assert low < report[name] < high
+    assert "precision" not in report
+
+
+def test_literal_adds_precision_and_recall():
+    report = evaluate("--benchmark", "sample-general", "--method", "literal", "--split", "validation")
+    assert 0 < report["recall"] < report["precision"] <= 100
+    low, high = report["precision_interval_95"]
+    assert low <= report["precision"] <= high
+
+
+def test_a_saved_run_scores_the_same_as_the_method(tmp_path):
+    path = str(tmp_path / "run.csv.gz")
+    first = evaluate("--benchmark", "sample-tech", "--method", "lexical", "--save-run", path)
+    again = evaluate("--benchmark", "sample-tech", "--run", path)
+    assert again == first
+    wrong = run("evaluate", "--benchmark", "sample-general", "--run", path)
+    assert wrong.returncode == 1
+    assert "is it another benchmark's run?" in wrong.stderr
+
+
+def test_the_table_is_for_people():
+    done = run("evaluate", "--benchmark", "sample-tech", "--method", "literal", "--split", "validation")
+    assert done.returncode == 0
+    assert any(line.startswith("rp@5 ") and "[" in line for line in done.stdout.splitlines())
+
+
+def test_extract_ranks_each_sentence():
+    text = "You bake bread in a stone oven. Then run payroll!"
+    done = run("extract", text, "--top", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert [entry["sentence"] for entry in answer] == ["You bake bread in a stone oven.", "Then run payroll!"]
+    assert [len(entry["skills"]) for entry in answer] == [2, 2]
+    assert answer[0]["skills"][0]["label"] == "bake bread"
+    assert set(answer[0]["skills"][0]) == {"label", "id", "score"}
+
+
+def test_extract_reads_standard_input_and_literal_may_find_nothing():
+    done = run("extract", "-", "--method", "literal", "--json", stdin="We are a family.\n• bake bread\n")
+    answer = json.loads(done.stdout)
+    assert [[skill["label"] for skill in entry["skills"]] for entry in answer] == [[], ["bake bread"]]
+
+
+def test_doctor_finds_a_good_installation_in_order(tmp_path):
+    done = run("doctor", SKILLBOOK_CACHE=str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "weights verified" in done.stdout
+    assert "not there: esco-v1.1.0-en.zip" in done.stdout
+    assert "ready for the sample profile" in done.stdout
+
+
+def test_doctor_names_what_is_broken(tmp_path):
+    (tmp_path / "skillbook").write_text("")
+    done = run("doctor", XDG_CACHE_HOME=str(tmp_path))
+    assert done.returncode == 1
+    assert "!!  cache" in done.stdout
+    assert done.stderr.startswith("error: 1 problem(s)")
+
+
+EVALUATE = ("evaluate", "--benchmark", "sample-tech")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("evaluate", "--benchmark", "tec"), "no benchmark 'tec'; choose one of: sample-tech"),
+        ((*EVALUATE, "--method", "magic"), "no method 'magic'; choose one of: lexical, literal, zero-shot"),
+        ((*EVALUATE, "--profile", "huge"), "no profile 'huge'"),
+        ((*EVALUATE, "--profile", "full"), "benchmark sample-tech belongs to --profile sample"),
+        ((*EVALUATE, "--split", "train"), "has no split 'train'"),
+        ((*EVALUATE, "--encoder", "no-such/encoder"), "cannot load encoder 'no-such/encoder'"),
+        ((*EVALUATE, "--method", "lexical", "--encoder", "x"), "--encoder goes with zero-shot"),
+        ((*EVALUATE, "--run", "nowhere.csv.gz"), "nowhere.csv.gz: no such file"),
+        (("evaluate", "--benchmark", "techwolf"), "run `python -m helpers fetch esco-v1.1.0-en.zip`"),
+        (("extract", " ", "--method", "lexical"), "no text to look at"),
+        (("fetch", "nothing.csv"), "no remote file 'nothing.csv'"),
+    ],
+)
+def test_what_the_reader_got_wrong_is_one_line_and_exit_code_1(tmp_path, arguments, message):
+    done = run(*arguments, SKILLBOOK_CACHE=str(tmp_path), HF_HUB_OFFLINE="1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [("evaluate",), ("nothing",), ("extract", "x", "--top", "0"), ("extract",)])
+def test_wrong_usage_is_exit_code_2(arguments):
+    assert run(*arguments).returncode == 2
+
+
+def test_text_that_is_not_utf8_is_refused():
+    done = run("extract", "-", "--method", "lexical", stdin="caf\xe9".encode("latin-1"))
+    assert done.returncode == 1
+    assert b"standard input is not UTF-8" in done.stderr
+
+
+def test_an_unwritable_place_for_a_run_leaves_nothing(tmp_path):
+    (tmp_path / "blocked").write_text("")
+    target = tmp_path / "blocked" / "run.csv.gz"
+    done = run("evaluate", "--benchmark", "sample-tech", "--method", "lexical", "--save-run", str(target))
+    assert done.returncode == 1
+    assert "cannot write" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["blocked"]
+
+
+def test_sentences_are_split_at_lines_and_at_full_stops_before_capitals():
+    assert split_sentences("• Bake, e.g. rolls.\n- Clean up! Then go.\n\n") == [
+        "Bake, e.g. rolls.",
+        "Clean up!",
+        "Then go.",
+    ]
