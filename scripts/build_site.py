@@ -40,7 +40,8 @@ def stage(executed: bool) -> None:
 
 def build() -> int:
     """Run Jupyter Book; its exit code, or 1 if it wrote no page."""
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(STAGE), "--path-output", str(ROOT)]
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(STAGE)]
+    command += ["--path-output", str(ROOT)]
     command += ["--toc", str(STAGE / "book" / "_toc.yml"), "-W", "-n", "--keep-going", "--quiet"]
     code = subprocess.run(command, check=False).returncode
     # Sphinx warns only about pages it reads anew: a second build after a failure would pass. Start over instead.

@@ -1,0 +1,98 @@
+"""What `make book` promises: it runs what changed, and a failure stays red until it is mended."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TOC = "format: jb-book\nroot: book/index\nparts:\n  - caption: One\n    chapters:\n      - file: notebooks/00_tiny\n"
+CONFIG = "title: Tiny\nonly_build_toc_files: true\nexecute:\n  execute_notebooks: 'off'\n"
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A book of one page and one notebook, with the real scripts."""
+    for folder in ("scripts", "book", "notebooks", "helpers"):
+        (tmp_path / folder).mkdir()
+    for name in ("notebooks.py", "build_site.py"):
+        shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts" / name)
+    (tmp_path / "book" / "_toc.yml").write_text(TOC)
+    (tmp_path / "book" / "index.md").write_text("# Tiny\n\nA page.\n")
+    (tmp_path / "_config.yml").write_text(CONFIG)
+    (tmp_path / "helpers" / "tool.py").write_text("VALUE = 1\n")
+    write_notebook(tmp_path, "import sys\nsys.path.insert(0, '..')\nfrom helpers.tool import VALUE\nprint(VALUE)")
+    return tmp_path
+
+
+def write_notebook(folder, code):
+    cells = [nbformat.v4.new_markdown_cell("# 00 · Tiny"), nbformat.v4.new_code_cell(code)]
+    metadata = {"language_info": {"name": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), folder / "notebooks" / "00_tiny.ipynb")
+
+
+def run(folder, script, *arguments):
+    command = [sys.executable, str(folder / "scripts" / script), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def printed(path):
+    return "".join(out.get("text", "") for out in nbformat.read(path, as_version=4).cells[1].outputs)
+
+
+def test_a_notebook_runs_again_only_when_it_or_a_helper_changed(tiny):
+    executed = tiny / "_build" / "executed" / "00_tiny.ipynb"
+    assert run(tiny, "notebooks.py", "run").returncode == 0
+    assert printed(executed) == "1\n"
+    assert "unchanged" in run(tiny, "notebooks.py", "run").stdout
+    (tiny / "helpers" / "tool.py").write_text("VALUE = 2\n")
+    assert "unchanged" not in run(tiny, "notebooks.py", "run").stdout
+    assert printed(executed) == "2\n"
+    write_notebook(tiny, "print('new')")
+    run(tiny, "notebooks.py", "run")
+    assert printed(executed) == "new\n"
+    assert printed(tiny / "notebooks" / "00_tiny.ipynb") == ""  # `run` leaves the stored notebook alone
+
+
+def test_a_failing_notebook_stays_red_until_it_is_mended(tiny):
+    assert run(tiny, "notebooks.py", "run").returncode == 0
+    write_notebook(tiny, "1 / 0")
+    for _ in range(2):
+        done = run(tiny, "notebooks.py", "run")
+        assert done.returncode == 1
+        assert "ZeroDivisionError" in done.stderr
+        assert not (tiny / "_build" / "executed" / "00_tiny.ipynb").exists()
+    write_notebook(tiny, "1 / 1")
+    assert run(tiny, "notebooks.py", "run").returncode == 0
+
+
+def test_refresh_stores_the_outputs_and_a_failure_keeps_the_old_ones(tiny):
+    path = tiny / "notebooks" / "00_tiny.ipynb"
+    assert run(tiny, "notebooks.py", "refresh", "00").returncode == 0
+    assert printed(path) == "1\n"
+    before = path.read_bytes()
+    (tiny / "helpers" / "tool.py").write_text("VALUE = 1 / 0\n")
+    assert run(tiny, "notebooks.py", "refresh").returncode == 1
+    assert path.read_bytes() == before
+    assert run(tiny, "notebooks.py", "refresh", "99").returncode == 2
+
+
+def test_a_warning_fails_the_site_and_fails_it_again(tiny):
+    (tiny / "book" / "index.md").write_text("# Tiny\n\nSee [nothing](nowhere.md).\n")
+    for _ in range(2):
+        done = run(tiny, "build_site.py", "stored")
+        assert done.returncode != 0
+        assert not (tiny / "_build" / "html").exists()
+    (tiny / "book" / "index.md").write_text("# Tiny\n\nAll is well.\n")
+    done = run(tiny, "build_site.py", "stored")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tiny / "_build" / "html" / "notebooks" / "00_tiny.html").exists()
+
+
+def test_make_alone_lists_every_command():
+    done = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for target in ["book", "test", "lab", "lint", "site", "refresh", "results", "full", "test-real", "bench", "clean"]:
+        assert f"make {target} " in done.stdout
