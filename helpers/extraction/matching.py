@@ -60,41 +60,45 @@ class LiteralMatcher:
     def spans(self, sentence: str) -> list[Span]:
         """Non-overlapping matches in order of appearance: the longest first, then the leftmost, are kept."""
         normal = normalise(sentence)
-        hits = self._hits(f" {normal} ")
+        hits = self._hits(normal)
         if not hits:
             return []
         # As far as nothing but the case has changed, places are the same: all of a tokenised corpus, most of a text.
-        if sentence.lower().startswith(normal[: hits[-1][1] - 1]):
-            return [Span(at - 1, end - 1, skill) for at, end, skills in hits for skill in skills]
+        reach = hits[-1][1]
+        if sentence[:reach].lower() == normal[:reach]:
+            return [Span(start, end, skill) for start, end, name in hits for skill in self._skills[name]]
         # Token i of the normalised text is token i of the sentence: count the blanks between hits, and walk there.
         tokens = _TOKEN.finditer(sentence)
         place, spans = -1, []
-        for at, end, skills in hits:
-            first = last = next(islice(tokens, normal.count(" ", max(place, 0), at - 1) - (place >= 0), None))
-            n_more = normal.count(" ", at - 1, end - 1)
+        for start, end, name in hits:
+            first = last = next(islice(tokens, normal.count(" ", max(place, 0), start) - (place >= 0), None))
+            n_more = normal.count(" ", start, end)
             if n_more:
                 last = next(islice(tokens, n_more - 1, None))
-            place = end - 1
-            spans += [Span(first.start(), last.end(), skill) for skill in skills]
+            place = end
+            spans += [Span(first.start(), last.end(), skill) for skill in self._skills[name]]
         return spans
 
     def labels(self, sentences: Sequence[str]) -> list[np.ndarray]:
         """Skills named in each sentence: sorted int arrays (paper 1's distant labels)."""
-        found = (self._hits(f" {normalise(sentence)} ") for sentence in sentences)
-        return [np.array(sorted({skill for *_, skills in hits for skill in skills}), dtype=np.int64) for hits in found]
+        found = (self._hits(normalise(sentence)) for sentence in sentences)
+        return [
+            np.array(sorted({s for *_, name in hits for s in self._skills[name]}), dtype=np.int64) for hits in found
+        ]
 
-    def _hits(self, text: str) -> list[tuple[int, int, tuple[int, ...]]]:
-        """Kept matches in a normalised text between blanks, in order: start and end of the name, and its skills."""
-        found = self._automaton.find_matches_as_indexes(text, overlapping=True)  # in the order of their ends
-        hits = [(start + 1, end - 1, self._skills[pattern]) for pattern, start, end in found]
-        if not any(after[0] < before[1] for before, after in pairwise(hits)):
+    def _hits(self, normal: str) -> list[tuple[int, int, int]]:
+        """Kept matches in a normalised text, in order: start and end of the name, and which name it is."""
+        # A match takes in the blanks around the name; they come in the order of their ends.
+        found = self._automaton.find_matches_as_indexes(f" {normal} ", overlapping=True)
+        hits = [(start, end - 2, name) for name, start, end in found]
+        if len(hits) < 2 or not any(after[0] < before[1] for before, after in pairwise(hits)):
             return hits
-        taken = bytearray(len(text))
+        taken = bytearray(len(normal))
         kept = []
-        for at, end, skills in sorted(hits, key=lambda hit: (hit[0] - hit[1], hit[0])):
-            if not any(taken[at:end]):
-                taken[at:end] = b"\1" * (end - at)
-                kept.append((at, end, skills))
+        for start, end, name in sorted(hits, key=lambda hit: (hit[0] - hit[1], hit[0])):
+            if not any(taken[start:end]):
+                taken[start:end] = b"\1" * (end - start)
+                kept.append((start, end, name))
         return sorted(kept)
 
 
