@@ -32,6 +32,7 @@ def found(sentence):
         ("You know C++.", [("C++", "C++")]),
         ("C#/.NET stack", [("C#", "C#"), (".NET", ".NET")]),
         ("C# . NET Core", [("C#", "C#"), (". NET", ".NET")]),  # as tokenised corpora write it
+        ("bread .  NET", [("bread", "bread"), (".  NET", ".NET")]),
         ("our .net team", [(".net", ".NET")]),
         ("ASP.NET", []),
         ("Pay is fair . Net income counts", []),
@@ -49,6 +50,7 @@ def found(sentence):
         ("cafe\u0301", [("cafe\u0301", "café")]),  # the accent as a character of its own
         ("", []),
         ("🙂 bread 🙂", [("bread", "bread")]),
+        ("İ bread", [("bread", "bread")]),  # the capital with a dot is two characters in lower case
     ],
 )
 def test_names_are_found_as_a_reader_would(sentence, expected):

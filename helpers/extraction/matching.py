@@ -21,11 +21,12 @@ from rapidfuzz import fuzz
 from helpers.extraction.ranking import Ranking, rank_in_blocks
 from helpers.taxonomy import Taxonomy, without_brackets
 
+MIN_SIMILARITY = 0.85  # of an alternative label's spelling to the preferred label; see `reliable_names`
+
 # A token is a word with the marks that belong to it (C++, C#, R&D, Node.js), .NET, or one punctuation mark, so that
 # no name is found across a comma. Hyphens and slashes only separate: "decision-making" is "decision making".
 # Tokenised corpora write ". NET"; in capitals it is the name, in a new sentence ("Net income") it is not.
-MIN_SIMILARITY = 0.85  # of an alternative label's spelling to the preferred label; see `reliable_names`
-_TOKEN = re.compile(r"[\w\u0300-\u036f]+(?:[.&]\w+)*[+#]*|(?<!\w)\.(?:\s?NET|net)\b|[^\w\s/‐‑–—-]")
+_TOKEN = re.compile(r"[\w\u0300-\u036f]+(?:[.&]\w+)*[+#]*|(?<!\w)\.(?:\s*NET|net)\b|[^\w\s/‐‑–—-]")
 
 
 class Span(NamedTuple):
@@ -65,7 +66,8 @@ class LiteralMatcher:
             return []
         # As far as nothing but the case has changed, places are the same: all of a tokenised corpus, most of a text.
         reach = hits[-1][1]
-        if sentence[:reach].lower() == normal[:reach]:
+        head = sentence[:reach]
+        if len(head) == reach and head.lower() == normal[:reach]:  # lower() may lengthen a text, as it does "İ"
             return [Span(start, end, skill) for start, end, name in hits for skill in self._skills[name]]
         # Token i of the normalised text is token i of the sentence: count the blanks between hits, and walk there.
         tokens = _TOKEN.finditer(sentence)
@@ -173,7 +175,9 @@ def normalise(text: str) -> str:
     'c++ and c# .net : decision making'
     """
     tokens = _TOKEN.findall(text)
+    if "NET" in text:
+        tokens = ["".join(token.split()) for token in tokens]  # ". NET" is one token
     if text.isascii():
-        return " ".join(tokens).replace(". NET", ".NET").lower()
+        return " ".join(tokens).lower()
     # Compatibility forms may hold blanks ("¨" does); a token stays one token.
     return " ".join("".join(unicodedata.normalize("NFKC", t).casefold().split()) or "\ufffd" for t in tokens)
