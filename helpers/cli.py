@@ -65,19 +65,24 @@ def doctor() -> None:
         check("encoder", f"{MINILM}, weights verified")
     except InputError as error:
         check("encoder", "", str(error))
-    missing = [
-        name for name in (*registry.FILES, *registry.HUB_TABLES) if not (registry.download_dir() / name).exists()
-    ]
-    total = len(registry.FILES) + len(registry.HUB_TABLES)
-    check(
-        "downloads",
-        f"{total - len(missing)} of {total} files in {registry.download_dir()} (the full profile needs them)",
-    )
+    names = (*registry.FILES, *registry.HUB_TABLES)
+    missing, damaged = [], []
+    for name in names:
+        try:
+            registry.find(name)
+        except FileNotFoundError:
+            missing.append(name)
+        except InputError as error:
+            damaged.append(str(error))
+    whole = len(names) - len(missing) - len(damaged)
+    check("downloads", f"{whole} of {len(names)} files in {registry.download_dir()} (the full profile needs them)")
+    for problem in damaged:
+        check("download", "", problem)
     if missing:
         typer.echo(f"    not there: {', '.join(missing)}")
         typer.echo("    get them with: python -m helpers fetch")
     try:
-        registry._require_writable(computed_dir())
+        registry.require_writable(computed_dir(), "SKILLBOOK_COMPUTED")
         check("cache", str(computed_dir()))
     except InputError as error:
         check("cache", "", str(error))
@@ -93,9 +98,11 @@ def fetch(
     """Download the real data, checked; what is complete is left alone."""
     from helpers import registry
 
-    results = ((name, registry.fetch(name, progress=True)[1]) for name in names) if names else registry.fetch_all(True)
+    unknown = set(names or ()) - set(registry.FILES) - set(registry.HUB_TABLES)
+    if unknown:
+        registry.fetch(unknown.pop())  # says which names there are
     failed = 0
-    for name, what in results:
+    for name, what in registry.fetch_all(names, progress=True):
         size = getattr((registry.FILES | registry.HUB_TABLES)[name], "size", None)
         shown = f"{size / 1e6:6.1f} MB" if size else "         "
         typer.echo(f"{name:<40} {shown}  {what}")
@@ -109,7 +116,7 @@ def fetch(
 def evaluate(
     benchmark: Annotated[str, typer.Option(help="tech, house, techwolf, sample-tech or sample-general")],
     method: MethodOption = "zero-shot",
-    profile: ProfileOption = None,
+    profile: Annotated[str | None, typer.Option(help="sample or full (default: the benchmark's)")] = None,
     split: Annotated[str, typer.Option(help="validation or test")] = "test",
     encoder: EncoderOption = None,
     run: Annotated[Path | None, typer.Option(help="score this run file instead of a method")] = None,
@@ -119,7 +126,7 @@ def evaluate(
     """Score a method, or anybody's run file, on a benchmark."""
     from helpers.data.benchmarks import load_benchmark
     from helpers.evaluation import evaluate as score
-    from helpers.extraction.ranking import read_run, run_benchmark, write_run
+    from helpers.extraction.ranking import read_run, require_run_name, run_benchmark, write_run
     from helpers.taxonomy import load_taxonomy
 
     chosen = get_profile(profile) if profile else profile_of_benchmark(benchmark)
@@ -127,12 +134,16 @@ def evaluate(
         owner = profile_of_benchmark(benchmark)
         raise InputError(f"benchmark {benchmark} belongs to --profile {owner.name}, not {chosen.name}")
     _require_method(method)
+    if save_run is not None:
+        require_run_name(save_run)
     queries = load_benchmark(benchmark, split, load_taxonomy(chosen.taxonomy))
     if run is not None:
         answer = read_run(run, queries)
     else:
         ranker, used = _ranker(method, chosen, queries.taxonomy, encoder)
-        answer = run_benchmark(ranker, queries, method=method, profile=chosen.name, encoder=used, seed=chosen.seed)
+        device = ranker.encoder.device.type if used else "cpu"
+        facts = {"method": method, "profile": chosen.name, "encoder": used, "seed": chosen.seed, "device": device}
+        answer = run_benchmark(ranker, queries, **facts)
     if save_run is not None:
         write_run(answer, queries, save_run)
     metrics = score(answer, queries)
@@ -170,10 +181,11 @@ def extract(
     _require_method(method)
     if text == "-":
         try:
-            text = sys.stdin.buffer.read().decode("utf-8")
+            text = sys.stdin.buffer.read().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise InputError(f"standard input is not UTF-8 at byte {error.start}; save the text as UTF-8") from None
-    sentences = split_sentences(text)
+    # An argument that is not UTF-8 arrives with half characters in it.
+    sentences = split_sentences(text.encode("utf-8", "replace").decode())
     if not sentences:
         raise InputError("no text to look at: give a sentence, or - and a text on standard input")
     taxonomy = load_taxonomy(chosen.taxonomy)
@@ -215,8 +227,14 @@ def split_sentences(text: str) -> list[str]:
 
 def main() -> None:
     """Run a command; what the reader did wrong becomes one line on stderr and exit code 1 (2 for usage)."""
+    for stream in (sys.stdout, sys.stderr):  # Windows would encode piped output for its console
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8")
     try:
         app()
+    except ModuleNotFoundError as error:
+        print(f"error: package {error.name} is missing: pip install -c constraints.txt -e .", file=sys.stderr)
+        sys.exit(1)
     except (InputError, FileNotFoundError) as error:
         message = " ".join(str(error).split())
         print(f"error: {message}", file=sys.stderr)

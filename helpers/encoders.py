@@ -24,9 +24,13 @@ MINILM = "all-MiniLM-L6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
+CACHE_VERSION = "1"  # of `_encode`: a change of what it returns must change this
+
+
 def computed_dir() -> Path:
-    """The folder of what the package has computed and can compute again (under the user's cache folder)."""
-    return Path(pooch.os_cache("skillbook")) / "computed"
+    """The folder of what can be computed again: SKILLBOOK_COMPUTED, or `computed` in the user's cache folder."""
+    given = os.environ.get("SKILLBOOK_COMPUTED")
+    return Path(given).expanduser().resolve() if given else Path(pooch.os_cache("skillbook")) / "computed"
 
 
 @functools.lru_cache(maxsize=2)
@@ -56,6 +60,7 @@ def load_encoder(name: str = MINILM, device: str | None = None) -> SentenceTrans
             f"cannot load encoder {name!r} ({reason}); give a folder, a model the hub can serve, or {MINILM}"
         ) from None
     encoder.skillbook_id = f"{name}:{_weights_id(encoder, source)}"
+    encoder.skillbook_state = _state(encoder)
     return encoder
 
 
@@ -71,8 +76,9 @@ def encode(encoder: SentenceTransformer, texts: Sequence[str], batch_size: int =
     if not texts:
         return np.zeros((0, _dimension(encoder)), dtype=np.float32)
     identity = getattr(encoder, "skillbook_id", None)
-    if identity is None:  # changed or unknown weights: nothing to key a cache on
-        return _encode(encoder, texts, batch_size)
+    if identity is None or _state(encoder) != encoder.skillbook_state:
+        return _encode(encoder, texts, batch_size)  # unknown weights, or trained since: nothing to key a cache on
+    identity = f"{CACHE_VERSION}:{identity}:{encoder.device.type}:{encoder.max_seq_length}"
     cached = _memory().cache(_encode_cached, ignore=["encoder", "texts", "batch_size"])
     return cached(encoder, texts, batch_size, identity, sha256_texts(texts))
 
@@ -85,7 +91,7 @@ def _memory() -> joblib.Memory:
         (folder / ".writable").touch()
     except OSError as error:
         raise InputError(
-            f"cannot write the cache folder {folder} ({error.strerror}): make it writable or set XDG_CACHE_HOME"
+            f"cannot write the cache folder {folder} ({error.strerror}): make it writable or set SKILLBOOK_COMPUTED"
         ) from None
     return joblib.Memory(folder, verbose=0)
 
@@ -124,9 +130,14 @@ def _packaged_minilm() -> Path:
     return folder
 
 
+def _state(encoder: SentenceTransformer) -> int:
+    """A number that every change of the weights in place, by training or loading, increases."""
+    return sum(parameter._version for parameter in encoder.parameters())
+
+
 def _weights_id(encoder: SentenceTransformer, source: str) -> str:
-    """What tells one set of weights from another: the hash of a local file, or the commit on the hub."""
-    weights = Path(source) / "model.safetensors"
-    if weights.exists():
-        return sha256_file(weights)[:16]
+    """What tells one model from another: the hash of a folder's weights and settings, or the commit on the hub."""
+    if Path(source).is_dir():
+        files = sorted(p for p in Path(source).rglob("*") if p.suffix in (".safetensors", ".json"))
+        return sha256_texts([text for p in files for text in (p.relative_to(source).as_posix(), sha256_file(p))])[:16]
     return str(getattr(encoder[0].auto_model.config, "_commit_hash", None) or source)

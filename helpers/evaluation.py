@@ -15,6 +15,7 @@ from scipy import stats
 
 from helpers.data.benchmarks import Benchmark
 from helpers.extraction.ranking import Ranking, Run, ranks_of
+from helpers.files import InputError
 
 CUTOFFS = (1, 5, 10)
 
@@ -75,9 +76,15 @@ def evaluate(ranking: Run | Ranking, benchmark: Benchmark, cutoffs: Sequence[int
     """Score a ranking of a benchmark's sentences, or a run read from disk.
 
     A gold label that the ranking does not hold counts as never found. The value for each query is kept, because
-    intervals and tests need it.
+    intervals and tests need it. Raises InputError for a run that was made on another benchmark.
     """
-    gold_ranks = ranking.gold_ranks if isinstance(ranking, Run) else ranks_of(ranking, benchmark.gold)
+    if isinstance(ranking, Run):
+        made_on = ranking.provenance.get("benchmark_sha256", benchmark.sha256)
+        if made_on != benchmark.sha256 or len(ranking.gold_ranks) != len(benchmark.gold):
+            raise InputError(f"this run was made on another benchmark than {benchmark.name} {benchmark.split}")
+        gold_ranks = ranking.gold_ranks
+    else:
+        gold_ranks = ranks_of(ranking, benchmark.gold)
     columns = {"mrr": reciprocal_rank(gold_ranks), "map": average_precision(gold_ranks)}
     columns |= {f"rp@{k}": r_precision_at_k(gold_ranks, k) for k in cutoffs}
     columns |= {f"recall@{k}": recall_at_k(gold_ranks, k) for k in cutoffs}
@@ -101,6 +108,8 @@ def ratio_interval(hits: np.ndarray, totals: np.ndarray, seed: int = 0, level: f
     def ratio(h: np.ndarray, t: np.ndarray, axis: int = -1) -> np.ndarray:
         return h.sum(axis) / np.maximum(t.sum(axis), 1)
 
+    if len(hits) < 2:
+        return (float(ratio(np.asarray(hits), np.asarray(totals))),) * 2
     result = stats.bootstrap(
         (np.asarray(hits, float), np.asarray(totals, float)),
         ratio,

@@ -36,6 +36,8 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
         with os.fdopen(handle, mode, **text) as file:
             yield file
         os.chmod(temporary, 0o644)  # mkstemp makes it private; a result is meant to be shared
+        if path.is_dir():
+            raise InputError(f"cannot write {path}: it is a folder; name a file")
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -105,6 +107,8 @@ def read_csv(source: str | Path, columns: Sequence[str], member: str | None = No
         raise InputError(f"{where}: cannot be read as CSV: {str(error).splitlines()[0]}") from None
     except pd.errors.EmptyDataError:
         raise InputError(f"{where}: the file is empty") from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus first cells for row names
+        raise InputError(f"{where}: rows have more cells than the header; put texts with commas in quotes")
     require_columns(table, columns, where)
     return table
 

@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -165,7 +165,12 @@ HUB_TABLES: dict[str, HubTable] = {
 def download_dir() -> Path:
     """The folder of downloaded files: SKILLBOOK_CACHE, or `downloads` in the user's cache folder."""
     given = os.environ.get("SKILLBOOK_CACHE")
-    return Path(given).expanduser().resolve() if given else Path(pooch.os_cache("skillbook")) / "downloads"
+    if not given:
+        return Path(pooch.os_cache("skillbook")) / "downloads"
+    # Notebooks run in their own folder: in a checkout, a relative path counts from its root all the same.
+    checkout = Path(__file__).resolve().parent.parent
+    base = checkout if (checkout / "pyproject.toml").exists() else Path.cwd()
+    return (base / Path(given).expanduser()).resolve()
 
 
 def find(name: str) -> Path:
@@ -198,7 +203,7 @@ def fetch(name: str, progress: bool = False) -> tuple[Path, str]:
             return find(name), "complete"
         except InputError:
             pass  # damaged: the download below replaces it
-    _require_writable(path.parent)
+    require_writable(path.parent, "SKILLBOOK_CACHE")
     source = (FILES | HUB_TABLES)[name]
     try:
         if isinstance(source, HubTable):
@@ -217,9 +222,9 @@ def fetch(name: str, progress: bool = False) -> tuple[Path, str]:
     return path, "replaced" if existed else "downloaded"
 
 
-def fetch_all(progress: bool = False) -> Iterator[tuple[str, str]]:
-    """Fetch every file in turn, going on after a failure; yields the name and what was done or went wrong."""
-    for name in (*FILES, *HUB_TABLES):
+def fetch_all(names: Sequence[str] | None = None, progress: bool = False) -> Iterator[tuple[str, str]]:
+    """Fetch files (all, by default), going on after a failure; yields the name and what was done or went wrong."""
+    for name in names or (*FILES, *HUB_TABLES):
         try:
             yield name, fetch(name, progress)[1]
         except InputError as error:
@@ -233,14 +238,13 @@ def _expected_hash(name: str) -> str | None:
     return json.loads(record.read_text())["sha256"] if record.exists() else None
 
 
-def _require_writable(folder: Path) -> None:
+def require_writable(folder: Path, variable: str) -> None:
+    """Raise InputError, naming the variable that moves it, unless files can be written to the folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise InputError(
-            f"cannot write to {folder} ({error.strerror}): set SKILLBOOK_CACHE to another folder"
-        ) from None
+        raise InputError(f"cannot write to {folder} ({error.strerror}): set {variable} to another folder") from None
 
 
 def _download_hub_table(source: HubTable, path: Path) -> None:

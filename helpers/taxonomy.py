@@ -54,8 +54,9 @@ class Taxonomy:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Fingerprint of ids and labels in order: what a ranking of this label space depends on."""
-        return sha256_texts([*self.ids, *self.labels])
+        """Fingerprint of ids, names and descriptions in order: what a ranking of this label space depends on."""
+        names = ["\n".join(alternatives) for alternatives in self.alt_labels]
+        return sha256_texts([*self.ids, *self.labels, *names, *self.descriptions])
 
     def siblings(self, index: int) -> list[int]:
         """Skills that share a broader concept with this one, in taxonomy order (paper 1, section 3.1)."""
@@ -153,7 +154,7 @@ class Taxonomy:
 
         ids = column("id") if "id" in table.columns else labels
         broader = lists("broader")
-        groups = {group for parents in broader for group in parents if group not in set(ids)}
+        groups = {group for parents in broader for group in parents}.difference(ids)
         return cls(
             name=name or Path(path).stem,
             ids=ids,

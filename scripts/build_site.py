@@ -56,7 +56,12 @@ def main() -> int:
     if sys.argv[1:] not in (["stored"], ["executed"]):
         print("usage: build_site.py stored|executed", file=sys.stderr)
         return 2
-    stage(executed=sys.argv[1] == "executed")
+    executed = sys.argv[1] == "executed"
+    absent = [path.name for path in notebooks_of_toc() if executed and not (EXECUTED / path.name).exists()]
+    if absent:
+        print(f"not executed yet: {', '.join(absent)}; run scripts/notebooks.py run first", file=sys.stderr)
+        return 1
+    stage(executed)
     code = build()
     print("the site could not be built; see the warnings above" if code else f"open {INDEX}")
     return code

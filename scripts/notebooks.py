@@ -22,7 +22,6 @@ from pathlib import Path
 import nbformat
 import yaml
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).resolve().parent.parent
 EXECUTED = ROOT / "_build" / "executed"
@@ -63,8 +62,8 @@ def execute(notebook: Path) -> tuple[nbformat.NotebookNode | None, str]:
     )
     try:
         client.execute()
-    except CellExecutionError as error:
-        return None, str(error)
+    except Exception as error:  # a failing cell, a dead kernel, a cell that never ends
+        return None, f"{type(error).__name__}: {error}"
     return tidy(content), ""
 
 
@@ -93,11 +92,11 @@ def run_one(notebook: Path, refresh: bool) -> tuple[Path, str, str]:
         return notebook, "unchanged", ""
     EXECUTED.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
+    if not refresh:
+        target.unlink(missing_ok=True)
     begun = time.perf_counter()
     content, error = execute(notebook)
     if content is None:
-        if not refresh:
-            target.unlink(missing_ok=True)
         return notebook, "FAILED", error
     temporary = target.with_suffix(".tmp")
     nbformat.write(content, temporary)
@@ -115,7 +114,8 @@ def main() -> int:
     chosen = [path for path in notebooks_of_toc() if path.name.startswith(arguments.chapter)]
     if not chosen:
         parser.error(f"no notebook begins with {arguments.chapter!r}")
-    os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ["TQDM_DISABLE"] = "1"
+    os.environ["SKILLBOOK_PROFILE"] = "sample"  # what is stored is always the sample, never real sentences
     failed = False
     # Kernels, not these processes, do the work; "spawn" because nbclient's event loops do not survive a fork.
     with ProcessPoolExecutor(min(os.cpu_count() or 1, 4), multiprocessing.get_context("spawn")) as pool:

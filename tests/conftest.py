@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ["TQDM_DISABLE"] = "1"
@@ -20,7 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
         import tempfile
 
         config.skillbook_cache = tempfile.TemporaryDirectory(prefix="skillbook-test-cache-")
-        os.environ["XDG_CACHE_HOME"] = config.skillbook_cache.name
+        os.environ["SKILLBOOK_COMPUTED"] = config.skillbook_cache.name
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -34,10 +35,11 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = ROOT / "_build" / "html"
     sources = [ROOT / "_config.yml", *(ROOT / "book").rglob("*"), *(ROOT / "notebooks").glob("*.ipynb")]
     index = folder / "index.html"
-    if not index.exists() or index.stat().st_mtime < max(path.stat().st_mtime for path in sources):
-        done = subprocess.run(
-            [sys.executable, "scripts/build_site.py", "stored"], cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        os.utime(index)
+    (ROOT / "_build").mkdir(exist_ok=True)
+    with FileLock(ROOT / "_build" / ".site.lock"):  # the workers of one run share the site
+        if not index.exists() or index.stat().st_mtime < max(path.stat().st_mtime for path in sources):
+            command = [sys.executable, "scripts/build_site.py", "stored"]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+            os.utime(index)
     return folder

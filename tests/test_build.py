@@ -69,6 +69,16 @@ def test_a_failing_notebook_stays_red_until_it_is_mended(tiny):
     assert run(tiny, "notebooks.py", "run").returncode == 0
 
 
+def test_a_kernel_that_dies_is_a_failure_too(tiny):
+    assert run(tiny, "notebooks.py", "run").returncode == 0
+    write_notebook(tiny, "import os; os._exit(1)")
+    done = run(tiny, "notebooks.py", "run")
+    assert done.returncode == 1
+    assert "DeadKernelError" in done.stderr
+    assert not (tiny / "_build" / "executed" / "00_tiny.ipynb").exists()
+    assert "not executed yet: 00_tiny.ipynb" in run(tiny, "build_site.py", "executed").stderr
+
+
 def test_refresh_stores_the_outputs_and_a_failure_keeps_the_old_ones(tiny):
     path = tiny / "notebooks" / "00_tiny.ipynb"
     assert run(tiny, "notebooks.py", "refresh", "00").returncode == 0

@@ -100,10 +100,25 @@ def test_doctor_finds_a_good_installation_in_order(tmp_path):
 
 def test_doctor_names_what_is_broken(tmp_path):
     (tmp_path / "skillbook").write_text("")
-    done = run("doctor", XDG_CACHE_HOME=str(tmp_path))
+    done = run("doctor", SKILLBOOK_COMPUTED=str(tmp_path / "skillbook" / "computed"))
     assert done.returncode == 1
     assert "!!  cache" in done.stdout
+    assert "set SKILLBOOK_COMPUTED to another folder" in done.stdout
     assert done.stderr.startswith("error: 1 problem(s)")
+
+
+def test_doctor_does_not_take_an_empty_file_for_a_whole_one(tmp_path):
+    (tmp_path / "green_train.json").write_text("")
+    done = run("doctor", SKILLBOOK_CACHE=str(tmp_path))
+    assert done.returncode == 1
+    assert "green_train.json has a wrong checksum" in done.stdout
+
+
+def test_output_is_utf8_wherever_it_goes():
+    done = run("extract", "Python → “data”", "--method", "literal", PYTHONIOENCODING="cp1252")
+    assert done.returncode == 0
+    bom = run("extract", "-", "--method", "literal", "--json", stdin="\ufeffbake bread".encode())
+    assert json.loads(bom.stdout)[0]["sentence"] == "bake bread"
 
 
 EVALUATE = ("evaluate", "--benchmark", "sample-tech")
@@ -119,6 +134,7 @@ EVALUATE = ("evaluate", "--benchmark", "sample-tech")
         ((*EVALUATE, "--split", "train"), "has no split 'train'"),
         ((*EVALUATE, "--encoder", "no-such/encoder"), "cannot load encoder 'no-such/encoder'"),
         ((*EVALUATE, "--method", "lexical", "--encoder", "x"), "--encoder goes with zero-shot"),
+        ((*EVALUATE, "--save-run", "run.txt"), "a run file's name ends in .csv.gz"),
         ((*EVALUATE, "--run", "nowhere.csv.gz"), "nowhere.csv.gz: no such file"),
         (("evaluate", "--benchmark", "techwolf"), "run `python -m helpers fetch esco-v1.1.0-en.zip`"),
         (("extract", " ", "--method", "lexical"), "no text to look at"),

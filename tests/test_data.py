@@ -121,6 +121,7 @@ def test_a_corpus_is_read_from_csv_json_lines_and_parquet(tmp_path):
         ("c.jsonl", b"", "the file is empty"),
         ("c.jsonl", b'{"sentence": "caf\xe9"}\n', "not UTF-8"),
         ("c.parquet", b"PAR1 no", "not a Parquet file"),
+        ("c.jsonl", b'{"sentence": "a"}\n{"sentence": ["You", "cook"]}\n', r"record 2: \['You', 'cook'\] is no text"),
         ("c.csv", b"sentence\n\n", "no sentence in it"),
         ("c.docx", b"", r"unknown kind of file '\.docx'; use \.csv, \.jsonl or \.parquet"),
     ],
@@ -131,6 +132,25 @@ def test_bad_corpora_are_named_with_what_is_wrong(tmp_path, name, content, messa
     with pytest.raises(InputError, match=message) as error:
         read_corpus(path)
     assert "\n" not in str(error.value)
+
+
+def test_missing_texts_and_half_characters_do_not_become_sentences(tmp_path):
+    path = tmp_path / "c.jsonl"
+    path.write_text('{"sentence": null}\n{"other": 1}\n{"sentence": "Cook \\ud83d now"}\n')
+    assert read_corpus(path).sentences == ("Cook ? now",)
+
+
+def test_occupations_need_their_own_taxonomy(tmp_path, monkeypatch):
+    from helpers.data import requisitions
+
+    for name, header, row in (
+        ("occupations_en.csv", "conceptUri,preferredLabel,iscoGroup", "o1,cook,5120"),
+        ("occupationSkillRelations.csv", "occupationUri,relationType,skillUri", "o1,essential,urn:elsewhere"),
+    ):
+        (tmp_path / name).write_text(f"{header}\n{row}\n")
+    monkeypatch.setattr(requisitions.registry, "find", lambda name: tmp_path)
+    with pytest.raises(InputError, match="link to urn:elsewhere, which is not in the taxonomy sample"):
+        requisitions.load_occupation_skills(load_taxonomy("sample"))
 
 
 def test_a_missing_corpus_is_clear(tmp_path):

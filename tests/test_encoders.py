@@ -40,6 +40,32 @@ def test_other_weights_do_not_share_a_cache():
         encoder.skillbook_id = kept
 
 
+def test_weights_changed_in_place_are_not_answered_from_the_cache():
+    """Training changes weights in place: what was kept before must not come back."""
+    import torch
+
+    load_encoder.cache_clear()
+    encoder = load_encoder()
+    before = encode(encoder, TEXTS)
+    with torch.no_grad():
+        next(encoder.parameters()).mul_(0.5)
+    changed = encode(encoder, TEXTS)
+    load_encoder.cache_clear()
+    assert np.abs(changed - before).max() > 0.01
+    np.testing.assert_allclose(encode(load_encoder(), TEXTS), before, atol=1e-6)
+
+
+def test_a_shorter_window_is_another_embedding():
+    long = ["You bake bread. " * 40]
+    encoder = load_encoder()
+    whole, window = encode(encoder, long), encoder.max_seq_length
+    try:
+        encoder.max_seq_length = 8
+        assert np.abs(encode(encoder, long) - whole).max() > 0.01
+    finally:
+        encoder.max_seq_length = window
+
+
 def test_no_texts_give_an_empty_array():
     assert encode(load_encoder(), []).shape == (0, 384)
 

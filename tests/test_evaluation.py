@@ -119,5 +119,6 @@ def test_a_paired_test_sees_what_unpaired_intervals_hide():
 def test_sets_are_counted_per_query():
     counts = precision_recall_sets([np.array([1, 2]), np.array([], int)], [np.array([2, 3]), np.array([4])])
     assert counts.to_numpy().tolist() == [[2, 2, 1], [0, 1, 0]]
+    assert ratio_interval(np.array([1]), np.array([2])) == (0.5, 0.5)
     low, high = ratio_interval(counts["hits"], counts["gold"])
     assert 0 <= low <= 1 / 3 <= high <= 1

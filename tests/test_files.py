@@ -17,6 +17,13 @@ def test_a_file_appears_only_when_it_is_complete(tmp_path):
     assert target.read_text() == "{}"
 
 
+def test_a_folder_is_not_replaced_by_a_file(tmp_path):
+    (tmp_path / "result.csv").mkdir()
+    with pytest.raises(InputError, match="it is a folder"), atomic_write(tmp_path / "result.csv"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["result.csv"]
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
     target = tmp_path / "result.json"
     target.write_text("old")
@@ -40,6 +47,10 @@ def test_a_folder_that_is_a_file_is_one_clear_error(tmp_path):
         (b"sentence,tag\na,b\n", "no column 'label'; its columns are: sentence, tag"),
         ("sentence,label\ncaf\xe9,x\n".encode("latin-1"), "not UTF-8 at byte"),
         (b'sentence,label\n"a,b\n', "cannot be read as CSV"),
+        (
+            b"sentence,label\nbake, then rest,bake bread\n",
+            "more cells than the header; put texts with commas in quotes",
+        ),
     ],
 )
 def test_bad_csv_files_are_named_with_what_is_wrong(tmp_path, content, message):

@@ -33,6 +33,8 @@ def found(sentence):
         ("C#/.NET stack", [("C#", "C#"), (".NET", ".NET")]),
         ("C# . NET Core", [("C#", "C#"), (". NET", ".NET")]),  # as tokenised corpora write it
         ("bread .  NET", [("bread", "bread"), (".  NET", ".NET")]),
+        ("Duties. NETWORKING and bread", [("bread", "bread")]),
+        ("so\u00adft br\u00adead\u200b", [("br\u00adead\u200b", "bread")]),  # hyphens and blanks of no width
         ("our .net team", [(".net", ".NET")]),
         ("ASP.NET", []),
         ("Pay is fair . Net income counts", []),
@@ -61,6 +63,12 @@ def test_a_name_of_two_skills_gives_both():
     matcher = LiteralMatcher([("Kanban", 3), ("kanban", 1)])
     assert [span.skill for span in matcher.spans("Kanban!")] == [1, 3]
     assert matcher.labels(["Kanban! KANBAN!", "none"])[0].tolist() == [1, 3]
+
+
+def test_both_apostrophes_are_one():
+    matcher = LiteralMatcher([("driver's licence", 0)])
+    assert [s.skill for s in matcher.spans("a driver’s licence")] == [0]
+    assert [s.skill for s in LiteralMatcher([("driver’s licence", 0)]).spans("A DRIVER'S LICENCE")] == [0]
 
 
 def test_no_names_match_nothing():

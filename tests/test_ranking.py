@@ -130,13 +130,38 @@ def test_anybodys_run_is_scored_without_scores_or_provenance(tmp_path, benchmark
     assert metrics["rp@5"].tolist() == [0.5, 0, 0]
 
 
+def test_a_sentence_without_an_answer_takes_nothing_from_the_others(tmp_path, benchmark, lexical):
+    path, again = tmp_path / "run.csv.gz", tmp_path / "again.csv.gz"
+    write_run(run_benchmark(lexical, benchmark, top=3), benchmark, path)
+    rows = pd.read_csv(path)
+    rows = rows[rows["sentence_id"] != sentence_ids(benchmark)[1]].drop(columns="score")
+    rows.to_csv(path, index=False)
+    run = read_run(path, benchmark)
+    assert (run.ranking.indices >= 0).sum(axis=1).tolist() == [3, 0, 3]
+    assert evaluate(run, benchmark).per_query["mrr"][1] == 0
+    write_run(run, benchmark, again)
+    assert pd.read_csv(again)["score"].isna().all()
+    assert len(pd.read_csv(again)) == len(rows)
+
+
+def test_a_run_is_not_scored_against_another_benchmark(tmp_path, benchmark, lexical):
+    run = run_benchmark(lexical, benchmark)
+    other = tmp_path / "other.csv"
+    other.write_text("sentence,label\nYou bake.,bake bread\n")
+    with pytest.raises(InputError, match="made on another benchmark than other test"):
+        evaluate(run, read_benchmark(other, benchmark.taxonomy, "other", "test"))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"sentence_id": "house:test:abc"}, r"sentence 'house:test:abc' is not in mine test; is it another benchmark"),
         ({"label_id": "urn:nothing"}, "label 'urn:nothing' is not in the taxonomy sample"),
-        ({"rank": "first"}, "is not a number from 1"),
-        ({"rank": 0}, "is not a number from 1"),
+        ({"rank": "first"}, "row 2: rank 'first' is no rank among 500 labels"),
+        ({"rank": 0}, "row 2: rank '0' is no rank"),
+        ({"rank": 1.5}, "row 2: rank '1.5' is no rank"),
+        ({"rank": "1e30"}, "row 2: rank '1e30' is no rank"),
+        ({"rank": 501}, "row 2: rank '501' is no rank among 500 labels"),
         ({"rank": 2}, "row 3: this sentence already has a line with the same rank"),
     ],
 )
@@ -154,8 +179,15 @@ def test_a_run_made_on_other_data_is_refused(tmp_path, benchmark, lexical):
     write_run(run_benchmark(lexical, benchmark), benchmark, path)
     record = json.loads((tmp_path / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps(record | {"benchmark_sha256": "0" * 64}))
-    with pytest.raises(InputError, match="made on other data than this mine test"):
+    with pytest.raises(InputError, match=r"made on other data than this mine test .*benchmark_sha256 differs"):
         read_run(path, benchmark)
+    (tmp_path / "run.json").write_text(json.dumps(record | {"taxonomy_sha256": None}))
+    with pytest.raises(InputError, match="taxonomy_sha256 differs"):
+        read_run(path, benchmark)
+    for broken in ("{", "[]"):
+        (tmp_path / "run.json").write_text(broken)
+        with pytest.raises(InputError, match=r"run\.json: not a JSON object"):
+            read_run(path, benchmark)
     with pytest.raises(InputError, match=r"a run file's name ends in \.csv\.gz"):
         write_run(read_run_without_provenance(path, benchmark), benchmark, tmp_path / "run.txt")
 

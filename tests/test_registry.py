@@ -124,6 +124,14 @@ def test_a_missing_file_says_how_to_get_it(tmp_path, monkeypatch):
         registry.fetch("nothing")
 
 
+def test_a_relative_download_folder_does_not_depend_on_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKILLBOOK_CACHE", "some/data")
+    before = registry.download_dir()
+    monkeypatch.chdir(tmp_path)
+    assert registry.download_dir() == before
+    assert before.is_absolute()
+
+
 def test_every_file_is_pinned():
     for name, file in registry.FILES.items():
         assert len(file.sha256) == 64, name

@@ -77,8 +77,11 @@ def read_corpus(path: str | Path, column: str = "sentence") -> Corpus:
         table = read_csv(path, (column,))
     else:
         raise InputError(f"{path}: unknown kind of file {suffix!r}; use .csv, .jsonl or .parquet")
-    texts = [str(text).strip() for text in table[column]]
-    return _unique(path.stem, ((f"{path.stem}:{row}", text) for row, text in enumerate(texts)))
+    texts = table[column].dropna()
+    strange = [(row, text) for row, text in texts.items() if not isinstance(text, str)]
+    if strange:
+        raise InputError(f"{path}, record {strange[0][0] + 1}: {strange[0][1]!r} is no text")
+    return _unique(path.stem, ((f"{path.stem}:{row}", text.strip()) for row, text in texts.items()))
 
 
 def _load_job_ads() -> Corpus:
@@ -110,6 +113,7 @@ def _unique(name: str, rows: Iterable[tuple[str, str]]) -> Corpus:
     """Keep the first of each text (up to case and blanks), and no empty one."""
     kept: dict[str, tuple[str, str]] = {}
     for identity, sentence in rows:
+        sentence = sentence.encode("utf-8", "replace").decode()  # half an emoji, as broken JSON may hold, is no text
         if sentence.strip():
             kept.setdefault(_normal(sentence), (identity, sentence))
     if not kept:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from helpers import registry
-from helpers.files import read_csv
+from helpers.files import InputError, read_csv
 from helpers.taxonomy import Taxonomy
 
 
@@ -26,6 +26,9 @@ def load_occupation_skills(taxonomy: Taxonomy) -> pd.DataFrame:
         "occupationSkillRelations.csv",
     )
     index_of_id = {identity: index for index, identity in enumerate(taxonomy.ids)}
+    unknown = links.loc[~links["skillUri"].isin(index_of_id), "skillUri"]
+    if len(unknown):
+        raise InputError(f"ESCO's occupations link to {unknown.iloc[0]}, which is not in the taxonomy {taxonomy.name}")
     return pd.DataFrame(
         {
             "occupation": links["occupationUri"],

@@ -26,7 +26,8 @@ MIN_SIMILARITY = 0.85  # of an alternative label's spelling to the preferred lab
 # A token is a word with the marks that belong to it (C++, C#, R&D, Node.js), .NET, or one punctuation mark, so that
 # no name is found across a comma. Hyphens and slashes only separate: "decision-making" is "decision making".
 # Tokenised corpora write ". NET"; in capitals it is the name, in a new sentence ("Net income") it is not.
-_TOKEN = re.compile(r"[\w\u0300-\u036f]+(?:[.&]\w+)*[+#]*|(?<!\w)\.(?:\s*NET|net)\b|[^\w\s/‐‑–—-]")
+# Soft hyphens and zero-width blanks stand inside words and are not seen.
+_TOKEN = re.compile(r"[\w\u0300-\u036f\u00ad\u200b]+(?:[.&]\w+)*[+#]*|(?<!\w)\.(?:\s*NET|net)\b|[^\w\s/‐‑–—-]")
 
 
 class Span(NamedTuple):
@@ -174,10 +175,14 @@ def normalise(text: str) -> str:
     >>> normalise("C++ and C#/.NET: decision-making")
     'c++ and c# .net : decision making'
     """
-    tokens = _TOKEN.findall(text)
+    tokens = _TOKEN.findall(text.replace("’", "'"))
     if "NET" in text:
         tokens = ["".join(token.split()) for token in tokens]  # ". NET" is one token
     if text.isascii():
         return " ".join(tokens).lower()
     # Compatibility forms may hold blanks ("¨" does); a token stays one token.
-    return " ".join("".join(unicodedata.normalize("NFKC", t).casefold().split()) or "\ufffd" for t in tokens)
+    return " ".join("".join(_visible(t).split()) or "\ufffd" for t in tokens)
+
+
+def _visible(token: str) -> str:
+    return unicodedata.normalize("NFKC", token).casefold().replace("\u00ad", "").replace("\u200b", "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,11 +26,18 @@ from helpers.files import InputError, atomic_write, read_csv, sha256_texts
 
 BLOCK = 256  # sentences ranked at a time: 256 x 13,891 scores are 14 MB
 RUN_COLUMNS = ("sentence_id", "rank", "label_id", "score")
+VERSIONED = (
+    "skillbook", "numpy", "scipy", "scikit-learn", "torch", "transformers", "sentence-transformers", "rapidfuzz",
+    "ahocorasick-rs",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Skills for n sentences, best first: `indices` (n, k) int64 and `scores` (n, k) float32."""
+    """Skills for n sentences, best first: `indices` (n, k) int64 and `scores` (n, k) float32.
+
+    A ranking read from somebody's run file may hold fewer for some sentences: the rest is -1, with score NaN.
+    """
 
     indices: np.ndarray
     scores: np.ndarray
@@ -127,29 +135,36 @@ def write_run(run: Run, benchmark: Benchmark, path: str | Path) -> None:
     The top of each list is written, then the gold labels further down, with an empty score.
     """
     path = Path(path)
-    if not path.name.endswith(".csv.gz"):
-        raise InputError(f"{path}: a run file's name ends in .csv.gz")
+    require_run_name(path)
     label_ids = np.array(benchmark.taxonomy.ids, dtype=object)
-    top = run.ranking.indices.shape[1]
+    n_held = (run.ranking.indices >= 0).sum(axis=1)
     frames = []
     for row, sentence_id in enumerate(sentence_ids(benchmark)):
         deep = [
             (rank, label)
             for rank, label in zip(run.gold_ranks[row], benchmark.gold[row], strict=True)
-            if top < rank < np.inf
+            if n_held[row] < rank < np.inf
         ]
-        ranks = [*range(1, top + 1), *(int(rank) for rank, _ in deep)]
-        labels = [*run.ranking.indices[row], *(label for _, label in deep)]
-        scores = [*(f"{score:.6g}" for score in run.ranking.scores[row]), *("" for _ in deep)]
+        held = run.ranking.indices[row][run.ranking.indices[row] >= 0]
+        ranks = [*range(1, len(held) + 1), *(int(rank) for rank, _ in deep)]
+        labels = [*held, *(label for _, label in deep)]
+        scores = ["" if np.isnan(score) else f"{score:.6g}" for score in run.ranking.scores[row][: len(held)]]
+        scores += [""] * len(deep)
         frames.append(
             pd.DataFrame({"sentence_id": sentence_id, "rank": ranks, "label_id": label_ids[labels], "score": scores})
         )
     text = pd.concat(frames).to_csv(index=False, lineterminator="\n")
-    with atomic_write(path, "wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-        packed.write(text.encode())  # no name and no time inside: the same run gives the same bytes
-    with atomic_write(_provenance_path(path)) as file:
+    with atomic_write(_provenance_path(path)) as file:  # first, so that no run is ever without it
         json.dump(run.provenance, file, indent=2)
         file.write("\n")
+    with atomic_write(path, "wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+        packed.write(text.encode())  # no name and no time inside: the same run gives the same bytes
+
+
+def require_run_name(path: Path) -> None:
+    """Raise InputError unless this can be a run file's name."""
+    if not path.name.endswith(".csv.gz") or path.is_dir():
+        raise InputError(f"{path}: a run file's name ends in .csv.gz")
 
 
 def read_run(path: str | Path, benchmark: Benchmark) -> Run:
@@ -173,39 +188,55 @@ def read_run(path: str | Path, benchmark: Benchmark) -> Run:
         found = table["label_id"][labels.isna()].iloc[0]
         raise InputError(f"{path}: label {found!r} is not in the taxonomy {benchmark.taxonomy.name}")
     ranks = pd.to_numeric(table["rank"], errors="coerce")
-    if not (ranks >= 1).all() or (ranks % 1 != 0).any():
-        raise InputError(f"{path}: rank {table['rank'][~(ranks >= 1)].iloc[:1].tolist()} is not a number from 1")
+    possible = ranks.between(1, len(index_of)) & (ranks % 1 == 0)
+    if not possible.all():
+        line = int((~possible).to_numpy().argmax())
+        raise InputError(
+            f"{path}, row {line + 2}: rank {table['rank'][line]!r} is no rank among {len(index_of)} labels"
+        )
     run = pd.DataFrame({"row": rows.astype(int), "rank": ranks.astype(int), "label": labels.astype(int)})
     for what, keys in (("label", ["row", "label"]), ("rank", ["row", "rank"])):
         if run.duplicated(keys).any():
             line = int(run.duplicated(keys).to_numpy().argmax()) + 2
             raise InputError(f"{path}, row {line}: this sentence already has a line with the same {what}")
-    scores = pd.to_numeric(table["score"], errors="coerce") if "score" in table else pd.Series(np.nan, table.index)
+    run["score"] = pd.to_numeric(table["score"], errors="coerce") if "score" in table else np.nan
+    # The top of a list goes as far as it is without gaps; deeper rows are single gold labels, and have no score.
     n = len(benchmark.sentences)
-    # The top of the lists goes as far as every list is without gaps; deeper rows are single gold labels.
-    rank_sets = run.groupby("row")["rank"].apply(lambda r: _length_without_gap(r.to_numpy()))
-    k = int(rank_sets.reindex(range(n), fill_value=0).min())
-    indices = np.zeros((n, k), dtype=np.int64)
-    kept = np.zeros((n, k), dtype=np.float32)
-    head = run["rank"] <= k
-    indices[run["row"][head], run["rank"][head] - 1] = run["label"][head]
-    kept[run["row"][head], run["rank"][head] - 1] = scores[head]
+    run = run.sort_values(["row", "rank"])
+    top = run[run["score"].notna()] if run["score"].notna().any() else run
+    top = top[top.groupby("row").cumcount() + 1 == top["rank"]]
+    k = int(top["rank"].max()) if len(top) else 0
+    indices = np.full((n, k), -1, dtype=np.int64)
+    scores = np.full((n, k), np.nan, dtype=np.float32)
+    indices[top["row"], top["rank"] - 1] = top["label"]
+    scores[top["row"], top["rank"] - 1] = top["score"]
     rank_of = {(row, label): rank for row, label, rank in zip(run["row"], run["label"], run["rank"], strict=True)}
     gold_ranks = tuple(
         np.array([float(rank_of.get((row, int(label)), np.inf)) for label in labels])
         for row, labels in enumerate(benchmark.gold)
     )
+    return Run(Ranking(indices, scores), gold_ranks, _read_provenance(path, benchmark))
+
+
+def _read_provenance(path: Path, benchmark: Benchmark) -> dict:
+    """The JSON beside a run file, {} if there is none; InputError if it speaks of other data."""
     record = _provenance_path(path)
-    provenance = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-    stated = provenance.get("benchmark_sha256", benchmark.sha256)
-    if stated != benchmark.sha256:
-        raise InputError(f"{path}: made on other data than this {benchmark.name} {benchmark.split} ({stated[:12]}…)")
-    return Run(Ranking(indices, kept), gold_ranks, provenance)
-
-
-def _length_without_gap(ranks: np.ndarray) -> int:
-    ranks = np.sort(ranks)
-    return int((ranks == np.arange(1, len(ranks) + 1)).cumprod().sum())
+    if not record.exists():
+        return {}
+    try:
+        provenance = json.loads(record.read_text(encoding="utf-8"))
+    except ValueError:
+        provenance = None
+    if not isinstance(provenance, dict):
+        raise InputError(f"{record}: not a JSON object; mend it or remove it")
+    for key, expected in (
+        ("benchmark_sha256", benchmark.sha256),
+        ("taxonomy_sha256", benchmark.taxonomy.sha256),
+    ):
+        if provenance.get(key, expected) != expected:
+            what = f"{benchmark.name} {benchmark.split} and its taxonomy"
+            raise InputError(f"{path}: made on other data than this {what} ({key} differs)")
+    return provenance
 
 
 def _provenance_path(path: Path) -> Path:
@@ -220,16 +251,16 @@ def _provenance(benchmark: Benchmark, seconds: float, more: dict) -> dict:
         "taxonomy": benchmark.taxonomy.name,
         "taxonomy_sha256": benchmark.taxonomy.sha256,
         **more,
-        "seconds": round(seconds, 2),
+        "seconds_ranking": round(seconds, 2),  # embeddings may have come from the cache
         "date": datetime.now(UTC).date().isoformat(),
         "versions": package_versions(),
     }
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of what decides a result."""
-    found = {}
-    for name in ("skillbook", "numpy", "scikit-learn", "torch", "transformers", "sentence-transformers"):
+    """Versions of what decides a result, Python's own included."""
+    found = {"python": platform.python_version()}
+    for name in VERSIONED:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
