@@ -65,7 +65,7 @@ def read_corpus(path: str | Path, column: str = "sentence") -> Corpus:
         raise FileNotFoundError(f"{path}: no such file; a corpus is a .csv, .jsonl or .parquet file")
     suffix = path.suffix.lower()
     if suffix in (".jsonl", ".json"):
-        table = pd.DataFrame(_json_lines(path))
+        table = pd.DataFrame(_json_lines(path), dtype=object)
         require_columns(table, (column,), str(path))
     elif suffix == ".parquet":
         try:
