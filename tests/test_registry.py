@@ -2,10 +2,14 @@
 
 import hashlib
 import http.server
+import json
 import os
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 
+import pandas as pd
 import pytest
 
 from helpers import registry
@@ -141,3 +145,57 @@ def test_every_file_is_pinned():
         assert " " not in file.url, name
     for table in registry.HUB_TABLES.values():
         assert len(table.revision) == 40
+
+
+HUB_FILE = "synthetic-esco-skill-sentences.parquet"
+
+
+@pytest.fixture
+def hub():
+    """A server that speaks as much of the Hugging Face hub's protocol as a download needs."""
+    content = b"sentence,skill\nYou bake bread.,bake bread\n"
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def answer(self):
+            headers, body, code = {}, b"{}", 404
+            if "/tree/" in self.path:
+                entry = {"type": "file", "oid": "a" * 40, "size": len(content), "path": "train.csv"}
+                body, code = json.dumps([entry]).encode(), 200
+                headers = {"Content-Type": "application/json"}
+            elif "/resolve/" in self.path:
+                revision = self.path.split("/resolve/")[1].split("/")[0]
+                body, code = content, 200
+                headers = {"ETag": '"' + hashlib.sha1(content).hexdigest() + '"', "X-Repo-Commit": revision}
+            self.send_response(code)
+            for name, value in (headers | {"Content-Length": str(len(body))}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_GET = do_HEAD = answer
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+def test_a_table_of_the_hub_is_pinned_and_its_hash_recorded_on_first_download(tmp_path, hub, monkeypatch):
+    command = [sys.executable, "-m", "helpers", "fetch", HUB_FILE]
+    variables = {"HF_ENDPOINT": hub, "HF_HOME": str(tmp_path / "hf"), "SKILLBOOK_CACHE": str(tmp_path / "data")}
+    for expected in ("downloaded", "complete"):
+        done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[0].endswith(expected)
+    monkeypatch.setenv("SKILLBOOK_CACHE", variables["SKILLBOOK_CACHE"])
+    path = registry.find(HUB_FILE)
+    assert pd.read_parquet(path).to_numpy().tolist() == [["You bake bread.", "bake bread"]]
+    record = json.loads(path.with_name(f"{HUB_FILE}.json").read_text())
+    assert record["revision"] == registry.HUB_TABLES[HUB_FILE].revision
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match="wrong checksum"):
+        registry.find(HUB_FILE)
