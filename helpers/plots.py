@@ -7,6 +7,7 @@ read on a dark page too.
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -76,6 +77,63 @@ def metrics_with_intervals(
     ax.set_ylim(-0.6, len(means) - 0.4)
     ax.set_xlim(0, 100)
     ax.set_xlabel(f"{metric} (mean and 95% interval)")
+    return ax
+
+
+def treemap(sizes: dict[str, dict[str, int]], highlight: str | None = None, ax: Axes | None = None) -> Axes:
+    """A column for each outer name, a box in it for each inner name, areas as the sizes; one box marked."""
+    ax = ax or plt.subplots(figsize=(7.2, 4.6), layout="constrained")[1]
+    total = sum(sum(inner.values()) for inner in sizes.values())
+    left = 0.0
+    for outer, inner in sizes.items():
+        width, bottom = sum(inner.values()) / total, 0.0
+        for name, size in inner.items():
+            height = size / sum(inner.values())
+            colour = ORANGE if name == highlight else BLUE
+            ax.add_patch(
+                plt.Rectangle(
+                    (left, bottom), width, height, facecolor=colour, alpha=0.3, edgecolor="white", linewidth=2
+                )
+            )
+            text = textwrap.fill(name, max(6, int(70 * width)))
+            ax.text(left + width / 2, bottom + height / 2, text, ha="center", va="center", fontsize=7)
+            bottom += height
+        heading = textwrap.fill(outer, max(8, int(70 * width)))
+        ax.text(left + width / 2, 1.02, heading, ha="center", va="bottom", fontsize=7, fontweight="bold")
+        left += width
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1)
+    ax.axis("off")
+    return ax
+
+
+def word_counts(texts: dict[str, Sequence[str]], ax: Axes | None = None) -> Axes:
+    """How many words the texts of each kind have: the share of each length, side by side."""
+    ax = ax or plt.subplots(layout="constrained")[1]
+    for number, (kind, values) in enumerate(texts.items()):
+        lengths, counts = np.unique([len(text.split()) for text in values], return_counts=True)
+        width = 0.8 / len(texts)
+        ax.bar(lengths + (number - (len(texts) - 1) / 2) * width, counts / counts.sum(), width, label=kind)
+    ax.set_xlabel("words")
+    ax.set_ylabel("share")
+    ax.legend(frameon=False)
+    return ax
+
+
+def curves(
+    x: Sequence[float], ys: dict[str, Sequence[float]], xlabel: str, ylabel: str, ax: Axes | None = None
+) -> Axes:
+    """One line with markers for each name over a logarithmic axis, each named at its end."""
+    ax = ax or plt.subplots(layout="constrained")[1]
+    for (name, values), marker, line in zip(ys.items(), "os^D", ("-", "--", "-.", ":"), strict=False):
+        (drawn,) = ax.plot(x, values, line, marker=marker)
+        ax.annotate(name, (x[-1], values[-1]), (6, 0), textcoords="offset points", va="center", color=drawn.get_color())
+    ax.set_xscale("log")
+    ax.set_xticks(x, [f"{value:,}" for value in x])
+    ax.minorticks_off()
+    ax.margins(x=0.2)
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
     return ax
 
 

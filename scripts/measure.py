@@ -10,15 +10,24 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from helpers.data.benchmarks import Benchmark, load_benchmark
-from helpers.evaluation import evaluate, precision_recall_sets, ratio_interval
-from helpers.extraction.matching import MIN_SIMILARITY, LiteralMatcher, LiteralRanker, reliable_names
-from helpers.extraction.ranking import Ranker, package_versions, run_benchmark, write_run
+from helpers.evaluation import evaluate, paired_test, precision_recall_sets, r_precision_at_k, ratio_interval
+from helpers.extraction.matching import (
+    MIN_SIMILARITY,
+    LiteralMatcher,
+    LiteralRanker,
+    alternative_names,
+    preferred_names,
+    reliable_names,
+)
+from helpers.extraction.ranking import Ranker, Ranking, package_versions, run_benchmark, write_run
 from helpers.files import InputError, atomic_write
 from helpers.profiles import PROFILES, Profile
 from helpers.taxonomy import Taxonomy, load_taxonomy
@@ -82,6 +91,7 @@ def literal_curve(profile: Profile, taxonomy: Taxonomy, path: Path) -> None:
         return
     thresholds = (1.01, 1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 0.2, 0.0)
     matchers = {threshold: LiteralMatcher(reliable_names(taxonomy, threshold)) for threshold in thresholds}
+    matchers["every name"] = LiteralMatcher(preferred_names(taxonomy) + alternative_names(taxonomy))
     curve: dict[str, list] = {}
     hashes: dict[str, str] = {}
     for split in ("validation", "test"):
@@ -122,7 +132,68 @@ def literal_curve(profile: Profile, taxonomy: Taxonomy, path: Path) -> None:
     print(f"{path.name:<48} precision {chosen['precision']:.3f}, recall {chosen['recall']:.3f} on test")
 
 
-CHAPTERS: dict[str, Callable[[Profile, Path], None]] = {"00": chapter_00}
+LABEL_SPACES = {"sample": (300, 400, 500), "full": (500, 2_000, 13_891)}
+
+
+def chapter_01(profile: Profile, folder: Path) -> None:
+    """The label-space experiment: RP@5 when the gold labels compete with few or many others, five draws each."""
+    path = folder / "label-space.json"
+    if path.exists():
+        return
+    taxonomy = load_taxonomy(profile.taxonomy)
+    methods = {name: make() for name, make in rankers(profile, taxonomy).items() if name != "literal"}
+    rows = []
+    for benchmark in benchmarks_of(profile, "test", taxonomy):
+        needed = np.unique(np.concatenate(benchmark.gold))
+        others = np.setdiff1d(np.arange(len(taxonomy)), needed)
+        whole = {name: ranker.rank(benchmark.sentences, len(taxonomy)) for name, ranker in methods.items()}
+        for size in LABEL_SPACES[profile.name]:
+            if size < len(needed):
+                print(f"left out: {benchmark.name} has {len(needed)} gold labels, more than {size}")
+                continue
+            for seed in range(5):
+                drawn = np.random.default_rng(seed).choice(others, size - len(needed), replace=False)
+                kept = np.isin(np.arange(len(taxonomy)), np.concatenate([needed, drawn]))
+                values = {name: rp5_among(whole[name], benchmark.gold, kept) for name in methods}
+                test = paired_test(values["lexical"], values["zero-shot"], seed)
+                rows.append(
+                    {
+                        "benchmark": benchmark.name,
+                        "n_labels": size,
+                        "seed": seed,
+                        **{name: round(100 * float(value.mean()), 2) for name, value in values.items()},
+                        "lexical_minus_zero_shot": round(100 * test.difference, 2),
+                        "interval_95": [round(100 * test.low, 2), round(100 * test.high, 2)],
+                        "p_value": round(test.p_value, 4),
+                    }
+                )
+            print(rows[-1])
+    record = {
+        "profile": profile.name,
+        "split": "test",
+        "metric": "RP@5, times 100",
+        "encoder": profile.encoder,
+        "device": "cpu",
+        "taxonomy_sha256": taxonomy.sha256,
+        "date": datetime.now(UTC).date().isoformat(),
+        "versions": package_versions(),
+        "rows": rows,
+    }
+    with atomic_write(path) as file:
+        json.dump(record, file, indent=1)
+        file.write("\n")
+
+
+def rp5_among(ranking: Ranking, gold: Sequence[np.ndarray], kept: np.ndarray) -> np.ndarray:
+    """RP@5 of each sentence when only the kept labels (a mask) are in the list, in the same order."""
+    ranks = []
+    for order, labels in zip(ranking.indices, gold, strict=True):
+        place = np.cumsum(kept[order])[np.argsort(order)]
+        ranks.append(place[labels].astype(float))
+    return r_precision_at_k(ranks, 5)
+
+
+CHAPTERS: dict[str, Callable[[Profile, Path], None]] = {"00": chapter_00, "01": chapter_01}
 
 
 def main() -> int:

@@ -39,6 +39,28 @@ def test_metrics_are_drawn_with_their_intervals_times_100():
     assert point.get_xdata().tolist() == [50]
 
 
+def test_a_treemaps_areas_are_the_sizes_and_one_box_is_marked():
+    ax = plots.treemap({"food": {"cook": 30, "serve": 10}, "law": {"advise": 60}}, highlight="serve")
+    boxes = {text.get_text(): box for text, box in zip(ax.texts, ax.patches, strict=False) if box}
+    areas = sorted(round(box.get_width() * box.get_height(), 6) for box in ax.patches)
+    assert areas == [0.1, 0.3, 0.6]
+    assert len({box.get_facecolor() for box in ax.patches}) == 2
+    assert "cook" in boxes
+
+
+def test_word_counts_are_shares():
+    ax = plots.word_counts({"short": ["a", "b c"], "long": ["d e f g"] * 3})
+    heights = [round(bar.get_height(), 6) for bar in ax.patches]
+    assert heights == [0.5, 0.5, 1.0]
+
+
+def test_curves_pass_through_their_points_and_are_named():
+    ax = plots.curves([500, 2000], {"lexical": [70, 60], "zero-shot": [65, 61]}, "labels", "RP@5")
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[70, 60], [65, 61]]
+    assert [text.get_text() for text in ax.texts] == ["lexical", "zero-shot"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["500", "2,000"]
+
+
 def test_highlight_marks_the_words_and_says_why():
     soup = BeautifulSoup(plots.highlight("You bake bread & run.", [(4, 14, "bake bread <1>")]), "html.parser")
     assert soup.get_text() == "You bake bread [bake bread <1>] & run."
