@@ -95,11 +95,11 @@ def treemap(sizes: dict[str, dict[str, int]], highlight: str | None = None, ax: 
                     (left, bottom), width, height, facecolor=colour, alpha=0.3, edgecolor="white", linewidth=2
                 )
             )
-            text = textwrap.fill(name, max(6, int(70 * width)))
-            ax.text(left + width / 2, bottom + height / 2, text, ha="center", va="center", fontsize=7)
+            text = textwrap.fill(name, max(6, int(80 * width)), break_long_words=False)
+            ax.text(left + width / 2, bottom + height / 2, text, ha="center", va="center", fontsize=6.5)
             bottom += height
-        heading = textwrap.fill(outer, max(8, int(70 * width)))
-        ax.text(left + width / 2, 1.02, heading, ha="center", va="bottom", fontsize=7, fontweight="bold")
+        heading = textwrap.fill(outer, max(6, int(80 * width)), break_long_words=False)
+        ax.text(left + width / 2, 1.02, heading, ha="center", va="bottom", fontsize=6.5, fontweight="bold")
         left += width
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1)
