@@ -54,6 +54,7 @@ test-real: .venv/.installed ## tests on the real data (python -m helpers fetch g
 bench: .venv/.installed ## speed and memory, side by side with what one would otherwise use
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/matching.py
+	$(BIN)/python benchmarks/classifiers.py
 
 clean: ## remove what was built (the downloads stay)
 	rm -rf _build .venv *.egg-info .pytest_cache .ruff_cache .hypothesis

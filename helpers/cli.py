@@ -1,4 +1,4 @@
-"""The command line: python -m helpers doctor | fetch | evaluate | extract."""
+"""The command line: python -m helpers doctor | fetch | generate | evaluate | extract."""
 
 from __future__ import annotations
 
@@ -16,16 +16,26 @@ from helpers.profiles import Profile, get_profile, profile_of_benchmark
 
 if TYPE_CHECKING:  # imported where they are used: `--help` should not wait for PyTorch
     from helpers.data.benchmarks import Benchmark
+    from helpers.extraction.classifiers import ClassifierRanker, Classifiers
     from helpers.extraction.matching import LiteralMatcher
-    from helpers.extraction.ranking import Ranker
+    from helpers.extraction.ranking import Ranker, Run
     from helpers.taxonomy import Taxonomy
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
-METHODS = ("lexical", "literal", "zero-shot")
+METHODS = ("lexical", "literal", "zero-shot", "classifier")
 ProfileOption = Annotated[str | None, typer.Option(help="sample or full (default: SKILLBOOK_PROFILE, else sample)")]
 MethodOption = Annotated[str, typer.Option(help=f"one of: {', '.join(METHODS)}")]
-EncoderOption = Annotated[str | None, typer.Option(help="encoder of zero-shot: a folder or a model of the hub")]
+EncoderOption = Annotated[
+    str | None, typer.Option(help="encoder of zero-shot and classifier: a folder or a model of the hub")
+]
+NegativesOption = Annotated[
+    str | None, typer.Option(help="of classifier: uniform, siblings, levenshtein, embedding or all (default: all)")
+]
+HardFractionOption = Annotated[
+    float | None, typer.Option(help="of classifier: share of hard negatives, 0 to 1 (default: 0.05)")
+]
+COption = Annotated[float | None, typer.Option("--C", help="of classifier: inverse regularisation (default: 0.1)")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -113,12 +123,51 @@ def fetch(
 
 
 @app.command()
+def generate(
+    out: Annotated[Path, typer.Option(help="the store: JSON lines, appended; what it holds is not asked again")],
+    prompt: Annotated[str, typer.Option(help="v1 or v2 of paper 2's prompts")] = "v2",
+    sentences: Annotated[int, typer.Option(min=1, help="sentences a skill")] = 10,
+    skills: Annotated[list[str] | None, typer.Option(help="a skill's label, repeatable (default: all)")] = None,
+    profile: ProfileOption = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="requests in flight")] = 8,
+    max_requests: Annotated[int | None, typer.Option(min=1, help="stop after so many")] = None,
+    budget: Annotated[float | None, typer.Option(help="stop before this cost; needs the prices")] = None,
+    price_in: Annotated[float, typer.Option(help="of a million tokens that are sent")] = 0.0,
+    price_out: Annotated[float, typer.Option(help="of a million tokens that come back")] = 0.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="estimate, and send nothing")] = False,
+) -> None:
+    """Write training sentences with a language model (OPENAI_API_KEY, OPENAI_BASE_URL, SKILLBOOK_LLM)."""
+    import asyncio
+
+    from helpers.extraction import generation
+    from helpers.taxonomy import load_taxonomy
+
+    taxonomy = load_taxonomy(get_profile(profile).taxonomy)
+    unknown = [label for label in skills or () if label not in taxonomy.index_of]
+    if unknown:
+        raise InputError(f"skill {unknown[0]!r} is not in the taxonomy {taxonomy.name}")
+    chosen = [taxonomy.index_of[label] for label in skills] if skills else None
+    requests = generation.requests_for(taxonomy, chosen, prompt, sentences)
+    numbers = generation.estimate(requests, sentences, price_in, price_out)
+    typer.echo("about " + ", ".join(f"{name} {value:,.10g}" for name, value in numbers.items()))
+    if dry_run:
+        return
+    limits = {"max_requests": max_requests, "budget": budget, "prices": (price_in, price_out)}
+    counts = asyncio.run(generation.generate(requests, out, concurrency=concurrency, **limits))
+    for name, count in sorted(counts.items()):
+        typer.echo(f"{name:<15} {count}")
+
+
+@app.command()
 def evaluate(
     benchmark: Annotated[str, typer.Option(help="tech, house, techwolf, sample-tech or sample-general")],
     method: MethodOption = "zero-shot",
     profile: Annotated[str | None, typer.Option(help="sample or full (default: the benchmark's)")] = None,
     split: Annotated[str, typer.Option(help="validation or test")] = "test",
     encoder: EncoderOption = None,
+    negatives: NegativesOption = None,
+    hard_fraction: HardFractionOption = None,
+    c: COption = None,
     run: Annotated[Path | None, typer.Option(help="score this run file instead of a method")] = None,
     save_run: Annotated[Path | None, typer.Option(help="write the ranking to this run file (.csv.gz)")] = None,
     as_json: JsonOption = False,
@@ -140,9 +189,12 @@ def evaluate(
     if run is not None:
         answer = read_run(run, queries)
     else:
-        ranker, used = _ranker(method, chosen, queries.taxonomy, encoder)
+        training = {"negatives": negatives, "hard_fraction": hard_fraction, "c": c}
+        ranker, used = _ranker(method, chosen, queries.taxonomy, encoder, training)
         device = ranker.encoder.device.type if used else "cpu"
         facts = {"method": method, "profile": chosen.name, "encoder": used, "seed": chosen.seed, "device": device}
+        if method == "classifier":
+            facts["training"] = ranker.classifiers.facts
         answer = run_benchmark(ranker, queries, **facts)
     if save_run is not None:
         write_run(answer, queries, save_run)
@@ -162,6 +214,8 @@ def evaluate(
     }
     if method == "literal" and run is None:
         report |= _precision_and_recall(ranker.matcher, queries)
+    if method == "classifier" and run is None:
+        report |= _trained_and_not(ranker.classifiers, answer, queries)
     typer.echo(json.dumps(report, indent=2) if as_json else _table(report))
 
 
@@ -191,12 +245,14 @@ def extract(
     taxonomy = load_taxonomy(chosen.taxonomy)
     ranker, _ = _ranker(method, chosen, taxonomy, encoder)
     ranking = ranker.rank(sentences, top)
+    # 0 means nothing in common to these two; to a classifier, that it is as likely as not.
+    lowest = 0 if method in ("lexical", "literal") else -1e30
     answer = []
     for sentence, labels, scores in zip(sentences, ranking.indices.tolist(), ranking.scores.tolist(), strict=True):
         skills = [
             {"label": taxonomy.labels[label], "id": taxonomy.ids[label], "score": round(score, 4)}
             for label, score in zip(labels, scores, strict=True)
-            if score > 0
+            if score > lowest
         ]
         answer.append({"sentence": sentence, "skills": skills})
     if as_json:
@@ -235,6 +291,9 @@ def main() -> None:
     except ModuleNotFoundError as error:
         print(f"error: package {error.name} is missing: pip install -c constraints.txt -e .", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
+        sys.exit(130)
     except (InputError, FileNotFoundError) as error:
         message = " ".join(str(error).split())
         print(f"error: {message}", file=sys.stderr)
@@ -246,16 +305,24 @@ def _require_method(method: str) -> None:
         raise InputError(f"no method {method!r}; choose one of: {', '.join(METHODS)}")
 
 
-def _ranker(method: str, profile: Profile, taxonomy: Taxonomy, encoder: str | None) -> tuple[Ranker, str | None]:
+def _ranker(
+    method: str, profile: Profile, taxonomy: Taxonomy, encoder: str | None, training: dict | None = None
+) -> tuple[Ranker, str | None]:
     """The ranker of that name, and the name of the encoder it uses (None if it has none)."""
-    if method == "zero-shot":
+    given = {name: value for name, value in (training or {}).items() if value is not None}
+    if given and method != "classifier":
+        raise InputError(f"method {method} is not trained; --negatives, --hard-fraction and --C go with classifier")
+    if method in ("zero-shot", "classifier"):
         from helpers.encoders import load_encoder
-        from helpers.extraction.contrastive import BiEncoder
 
         name = encoder or profile.encoder
+        if method == "classifier":
+            return _classifier(profile, taxonomy, name, **given), name
+        from helpers.extraction.contrastive import BiEncoder
+
         return BiEncoder(load_encoder(name), taxonomy), name
     if encoder:
-        raise InputError(f"method {method} has no encoder; --encoder goes with zero-shot")
+        raise InputError(f"method {method} has no encoder; --encoder goes with zero-shot and classifier")
     if method == "lexical":
         from helpers.extraction.lexical import LexicalRanker
 
@@ -263,6 +330,26 @@ def _ranker(method: str, profile: Profile, taxonomy: Taxonomy, encoder: str | No
     from helpers.extraction.matching import LiteralMatcher, LiteralRanker, reliable_names
 
     return LiteralRanker(LiteralMatcher(reliable_names(taxonomy)), taxonomy), None
+
+
+def _classifier(
+    profile: Profile, taxonomy: Taxonomy, encoder: str, negatives: str = "all", **settings: float
+) -> ClassifierRanker:
+    """Train on the profile's corpus, or read what an equal call has trained."""
+    from helpers.data.corpora import load_corpus
+    from helpers.encoders import load_encoder
+    from helpers.extraction.classifiers import train_from_corpus
+    from helpers.extraction.negatives import STRATEGIES
+
+    choices = {"uniform": (), **{name: (name,) for name in STRATEGIES}, "all": STRATEGIES}
+    if negatives not in choices:
+        raise InputError(f"no negatives {negatives!r}; choose one of: {', '.join(choices)}")
+    if negatives == "uniform" and settings.get("hard_fraction"):
+        raise InputError("--negatives uniform has no hard ones; leave --hard-fraction out")
+    sentences = load_corpus(profile.corpus).sentences
+    return train_from_corpus(
+        taxonomy, sentences, load_encoder(encoder), choices[negatives], seed=profile.seed, **settings
+    )
 
 
 def _precision_and_recall(matcher: LiteralMatcher, benchmark: Benchmark) -> dict:
@@ -278,6 +365,22 @@ def _precision_and_recall(matcher: LiteralMatcher, benchmark: Benchmark) -> dict
     return report
 
 
+def _trained_and_not(classifiers: Classifiers, answer: Run, benchmark: Benchmark) -> dict:
+    """How much of the benchmark the training has seen, and how well it does on that part."""
+    import numpy as np
+
+    from helpers.evaluation import evaluate as score
+
+    gold = np.concatenate(benchmark.gold)
+    seen = classifiers.trained[gold]
+    report: dict = {"n_trained": len(classifiers.skills), "gold_untrained": int((~seen).sum())}
+    if not seen.all():
+        report["rank_untrained"] = int(np.median(np.concatenate(answer.gold_ranks)[~seen]))
+    if seen.any():
+        report["rp@5_trained"] = round(100 * score(answer, benchmark, only=classifiers.trained).mean["rp@5"], 2)
+    return report
+
+
 def _table(report: dict) -> str:
     lines = []
     for key, value in report.items():
@@ -285,5 +388,5 @@ def _table(report: dict) -> str:
             continue
         interval = report["intervals_95"].get(key) or report.get(f"{key}_interval_95")
         shown = f"{value:.2f}" if isinstance(value, float) else value
-        lines.append(f"{key:<12} {shown}" + (f"   [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""))
+        lines.append(f"{key:<15} {shown}" + (f"   [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""))
     return "\n".join(lines)

@@ -72,11 +72,14 @@ class Metrics:
         return {name: bootstrap_interval(self.per_query[name].to_numpy(), seed, level) for name in self.per_query}
 
 
-def evaluate(ranking: Run | Ranking, benchmark: Benchmark, cutoffs: Sequence[int] = CUTOFFS) -> Metrics:
+def evaluate(
+    ranking: Run | Ranking, benchmark: Benchmark, cutoffs: Sequence[int] = CUTOFFS, only: np.ndarray | None = None
+) -> Metrics:
     """Score a ranking of a benchmark's sentences, or a run read from disk.
 
     A gold label that the ranking does not hold counts as never found. The value for each query is kept, because
-    intervals and tests need it. Raises InputError for a run that was made on another benchmark.
+    intervals and tests need it. With `only`, a mask (n_labels,), no other gold label counts, and sentences without
+    one are left out. Raises InputError for a run that was made on another benchmark.
     """
     if isinstance(ranking, Run):
         made_on = ranking.provenance.get("benchmark_sha256", benchmark.sha256)
@@ -85,6 +88,9 @@ def evaluate(ranking: Run | Ranking, benchmark: Benchmark, cutoffs: Sequence[int
         gold_ranks = ranking.gold_ranks
     else:
         gold_ranks = ranks_of(ranking, benchmark.gold)
+    if only is not None:
+        kept = [ranks[only[labels]] for ranks, labels in zip(gold_ranks, benchmark.gold, strict=True)]
+        gold_ranks = [ranks for ranks in kept if len(ranks)]
     columns = {"mrr": reciprocal_rank(gold_ranks), "map": average_precision(gold_ranks)}
     columns |= {f"rp@{k}": r_precision_at_k(gold_ranks, k) for k in cutoffs}
     columns |= {f"recall@{k}": recall_at_k(gold_ranks, k) for k in cutoffs}

@@ -8,7 +8,6 @@ A chapter's measurements are one function below. Delete a file in results/ to ha
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -16,34 +15,34 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from measure_03 import chapter_03
+from measuring import benchmarks_of, rp5_among, without_leaked, write_record
 
-from helpers.data.benchmarks import Benchmark, load_benchmark
-from helpers.evaluation import evaluate, paired_test, precision_recall_sets, r_precision_at_k, ratio_interval
+from helpers.data.benchmarks import Benchmark
+from helpers.data.corpora import load_corpus
+from helpers.evaluation import (
+    bootstrap_interval,
+    evaluate,
+    paired_test,
+    precision_recall_sets,
+    r_precision_at_k,
+    ratio_interval,
+)
 from helpers.extraction.matching import (
     MIN_SIMILARITY,
     LiteralMatcher,
     LiteralRanker,
     alternative_names,
+    normalise,
     preferred_names,
     reliable_names,
 )
-from helpers.extraction.ranking import Ranker, Ranking, package_versions, run_benchmark, write_run
-from helpers.files import InputError, atomic_write
+from helpers.extraction.ranking import Ranker, package_versions, read_run, run_benchmark, write_run
+from helpers.files import InputError
 from helpers.profiles import PROFILES, Profile
 from helpers.taxonomy import Taxonomy, load_taxonomy
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
-
-
-def benchmarks_of(profile: Profile, split: str, taxonomy: Taxonomy) -> list:
-    """The profile's benchmarks that have this split and are there; what is missing is said."""
-    found = []
-    for name in profile.benchmarks:
-        try:
-            found.append(load_benchmark(name, split, taxonomy))
-        except (FileNotFoundError, InputError) as error:
-            print(f"left out: {error}")
-    return found
 
 
 def rankers(profile: Profile, taxonomy: Taxonomy) -> dict[str, Callable[[], Ranker]]:
@@ -57,13 +56,6 @@ def rankers(profile: Profile, taxonomy: Taxonomy) -> dict[str, Callable[[], Rank
         "literal": lambda: LiteralRanker(LiteralMatcher(reliable_names(taxonomy)), taxonomy),
         "zero-shot": lambda: BiEncoder(load_encoder(profile.encoder), taxonomy),
     }
-
-
-def without_leaked(validation: Benchmark, taxonomy: Taxonomy) -> tuple[list[str], list]:
-    """Sentences and gold of a validation split without those that stand in the test split too (TECH has eight)."""
-    test = set(load_benchmark(validation.name, "test", taxonomy).sentences)
-    kept = [pair for pair in zip(validation.sentences, validation.gold, strict=True) if pair[0] not in test]
-    return [sentence for sentence, _ in kept], [gold for _, gold in kept]
 
 
 def chapter_00(profile: Profile, folder: Path) -> None:
@@ -99,21 +91,10 @@ def literal_curve(profile: Profile, taxonomy: Taxonomy, path: Path) -> None:
         curve[split] = []
         hashes |= {f"{b.name} {split}": b.sha256 for b in splits}
         for threshold, matcher in matchers.items():
-            parts = [without_leaked(b, taxonomy) if split == "validation" else (b.sentences, b.gold) for b in splits]
-            counts = pd.concat([precision_recall_sets(matcher.labels(texts), gold) for texts, gold in parts])
-            total = counts.sum()
+            parts = [without_leaked(b) if split == "validation" else b for b in splits]
+            counts = pd.concat([precision_recall_sets(matcher.labels(b.sentences), b.gold) for b in parts])
             curve[split].append(
-                {
-                    "min_similarity": threshold,
-                    "n_names": matcher.n_names,
-                    "predicted": int(total["predicted"]),
-                    "gold": int(total["gold"]),
-                    "hits": int(total["hits"]),
-                    "precision": round(total["hits"] / max(total["predicted"], 1), 4),
-                    "precision_interval_95": [round(x, 4) for x in ratio_interval(counts["hits"], counts["predicted"])],
-                    "recall": round(total["hits"] / total["gold"], 4),
-                    "recall_interval_95": [round(x, 4) for x in ratio_interval(counts["hits"], counts["gold"])],
-                }
+                {"min_similarity": threshold, "n_names": matcher.n_names, **precision_and_recall(counts)}
             )
     record = {
         "profile": profile.name,
@@ -125,11 +106,23 @@ def literal_curve(profile: Profile, taxonomy: Taxonomy, path: Path) -> None:
         "versions": package_versions(),
         "curve": curve,
     }
-    with atomic_write(path) as file:
-        json.dump(record, file, indent=1)
-        file.write("\n")
+    write_record(record, path)
     chosen = next(point for point in curve["test"] if point["min_similarity"] == MIN_SIMILARITY)
     print(f"{path.name:<48} precision {chosen['precision']:.3f}, recall {chosen['recall']:.3f} on test")
+
+
+def precision_and_recall(counts: pd.DataFrame) -> dict:
+    """Micro-averaged precision and recall with their intervals, from the table of `precision_recall_sets`."""
+    total = counts.sum()
+    return {
+        "predicted": int(total["predicted"]),
+        "gold": int(total["gold"]),
+        "hits": int(total["hits"]),
+        "precision": round(total["hits"] / max(total["predicted"], 1), 4),
+        "precision_interval_95": [round(x, 4) for x in ratio_interval(counts["hits"], counts["predicted"])],
+        "recall": round(total["hits"] / total["gold"], 4),
+        "recall_interval_95": [round(x, 4) for x in ratio_interval(counts["hits"], counts["gold"])],
+    }
 
 
 LABEL_SPACES = {"sample": (300, 400, 500), "full": (500, 2_000, 13_891)}
@@ -179,21 +172,201 @@ def chapter_01(profile: Profile, folder: Path) -> None:
         "versions": package_versions(),
         "rows": rows,
     }
-    with atomic_write(path) as file:
-        json.dump(record, file, indent=1)
-        file.write("\n")
+    write_record(record, path)
 
 
-def rp5_among(ranking: Ranking, gold: Sequence[np.ndarray], kept: np.ndarray) -> np.ndarray:
-    """RP@5 of each sentence when only the kept labels (a mask) are in the list, in the same order."""
-    ranks = []
-    for order, labels in zip(ranking.indices, gold, strict=True):
-        place = np.cumsum(kept[order])[np.argsort(order)]
-        ranks.append(place[labels].astype(float))
-    return r_precision_at_k(ranks, 5)
+def chapter_02(profile: Profile, folder: Path) -> None:
+    """Distant labels: how many sentences each skill gets from the corpus, and what they are worth on the benchmarks."""
+    taxonomy = load_taxonomy(profile.taxonomy)
+    every = preferred_names(taxonomy) + alternative_names(taxonomy)
+    names = {
+        "preferred labels": preferred_names(taxonomy),
+        "preferred labels, no ordinary words": reliable_names(taxonomy, 1.01),
+        "reliable names": reliable_names(taxonomy),
+        "names of one skill only, no ordinary words": reliable_names(taxonomy, 0.0),
+        "every name": every,
+    }
+    matchers = {subset: LiteralMatcher(pairs) for subset, pairs in names.items()}
+    path = folder / "distant-labels.json"
+    if not path.exists():
+        write_record(distant_labels(profile, taxonomy, matchers), path)
+        print(path.name)
+    path = folder / "literal-on-benchmarks.json"
+    if not path.exists():
+        write_record(literal_on_benchmarks(profile, taxonomy, matchers, every), path)
+        print(path.name)
 
 
-CHAPTERS: dict[str, Callable[[Profile, Path], None]] = {"00": chapter_00, "01": chapter_01}
+def provenance(profile: Profile, taxonomy: Taxonomy) -> dict:
+    """What every record of chapter 02 begins with. No model is used, so there is no encoder and no GPU."""
+    return {
+        "profile": profile.name,
+        "device": "cpu",
+        "taxonomy_sha256": taxonomy.sha256,
+        "date": datetime.now(UTC).date().isoformat(),
+        "versions": package_versions(),
+    }
+
+
+def distant_labels(profile: Profile, taxonomy: Taxonomy, matchers: dict[str, LiteralMatcher]) -> dict:
+    """Sentences per skill in the corpus, and which gold labels of the test splits have any: figures and labels only."""
+    corpus = load_corpus(profile.corpus)
+    tests = benchmarks_of(profile, "test", taxonomy)
+    record = provenance(profile, taxonomy) | {
+        "corpus": corpus.name,
+        "corpus_sha256": corpus.sha256,
+        "benchmark_sha256": {f"{b.name} test": b.sha256 for b in tests},
+        "n_sentences": len(corpus),
+        "n_skills": len(taxonomy),
+    }
+    for subset in ("reliable names", "every name"):
+        labels = matchers[subset].labels(corpus.sentences)
+        found = np.bincount(np.concatenate(labels), minlength=len(taxonomy))
+        sizes, n_skills = np.unique(found, return_counts=True)
+        record[subset] = {
+            "n_names": matchers[subset].n_names,
+            "sentences_with_a_label": sum(1 for part in labels if len(part)),
+            "skills_reached": int((found > 0).sum()),
+            "share_at_most_10": round(float((found <= 10).mean()), 4),
+            "share_at_least_100": round(float((found >= 100).mean()), 4),
+            "mean_per_skill": round(float(found.mean()), 3),
+            "mean_per_reached_skill": round(float(found[found > 0].mean()), 2),
+            "largest": [[taxonomy.labels[i], int(found[i])] for i in np.argsort(-found, kind="stable")[:15]],
+            "skills_by_sentences": [[int(size), int(n)] for size, n in zip(sizes, n_skills, strict=True)],
+            "gold_reached": {b.name: gold_reached(b, found > 0) for b in tests},
+        }
+    return record
+
+
+def gold_reached(benchmark: Benchmark, reached: np.ndarray) -> dict:
+    """How much of a benchmark could be found if every reached skill (a mask) were always found, and no other."""
+    gold = np.unique(np.concatenate(benchmark.gold))
+    ceiling = oracle_rp5([reached[labels] for labels in benchmark.gold])
+    return {
+        "labels": len(gold),
+        "labels_reached": int(reached[gold].sum()),
+        "pairs": benchmark.n_pairs,
+        "pairs_reached": int(sum(reached[labels].sum() for labels in benchmark.gold)),
+        "oracle_rp5": interval_of(ceiling),
+    }
+
+
+def oracle_rp5(found: Sequence[np.ndarray]) -> np.ndarray:
+    """RP@5 of each sentence if the gold labels that can be found (masks) come first, and the others never."""
+    return r_precision_at_k([np.where(mask, np.cumsum(mask), np.inf) for mask in found], 5)
+
+
+def interval_of(values: np.ndarray) -> dict:
+    """Mean of values per query and its bootstrap interval, times 100."""
+    low, high = bootstrap_interval(values)
+    return {"mean": round(100 * float(values.mean()), 3), "interval_95": [round(100 * low, 3), round(100 * high, 3)]}
+
+
+def difference_of(first: np.ndarray, second: np.ndarray) -> dict:
+    """What two systems differ by on the same sentences, times 100, with its paired interval and p-value."""
+    test = paired_test(first, second)
+    return {
+        "difference": round(100 * test.difference, 3),
+        "interval_95": [round(100 * test.low, 3), round(100 * test.high, 3)],
+        "p_value": round(test.p_value, 4),
+    }
+
+
+COMPARED = (
+    ("oracle, every name", "lexical"),
+    ("literal", "oracle, reliable names"),
+    ("perfect classifiers, reliable names", "zero-shot"),
+    ("perfect classifiers, every name", "zero-shot"),
+)
+
+
+def literal_on_benchmarks(
+    profile: Profile, taxonomy: Taxonomy, matchers: dict[str, LiteralMatcher], every: list[tuple[str, int]]
+) -> dict:
+    """On the test splits: precision and recall of each set of names, the oracle's RP@5, the names most often wrong.
+
+    And what two systems differ by on the same sentences (`COMPARED`). "Perfect classifiers" are right about every
+    skill that has a sentence in the corpus, and never find another.
+    """
+    tests = benchmarks_of(profile, "test", taxonomy)
+    corpus = load_corpus(profile.corpus)
+    reached = {
+        subset: np.isin(np.arange(len(taxonomy)), np.concatenate(matchers[subset].labels(corpus.sentences)))
+        for subset in ("reliable names", "every name")
+    }
+    labels = {subset: [m.labels(b.sentences) for b in tests] for subset, m in matchers.items()}
+    subsets = {}
+    for subset, parts in labels.items():
+        counts = pd.concat([precision_recall_sets(part, b.gold) for part, b in zip(parts, tests, strict=True)])
+        subsets[subset] = {"n_names": matchers[subset].n_names, **precision_and_recall(counts)}
+    keys: dict[int, set[str]] = {}
+    for name, skill in every:
+        keys.setdefault(skill, set()).add(normalise(name))
+    oracle, measured, differences = {}, {}, {}
+    for number, b in enumerate(tests):
+        found = {
+            subset: [np.isin(g, p) for g, p in zip(b.gold, labels[subset][number], strict=True)]
+            for subset in ("reliable names", "every name")
+        }
+        found["every name, inside longer ones too"] = [
+            np.array([any(f" {key} " in f" {normalise(text)} " for key in keys[skill]) for skill in gold.tolist()])
+            for text, gold in zip(b.sentences, b.gold, strict=True)
+        ]
+        runs = {m: RESULTS / profile.name / "00" / f"{b.name}-test-{m}.csv.gz" for m in rankers(profile, taxonomy)}
+        real = {
+            method: evaluate(read_run(path, b), b).per_query["rp@5"].to_numpy()
+            for method, path in runs.items()
+            if path.exists()
+        }
+        ideal = {kind: oracle_rp5(masks) for kind, masks in found.items()}
+        perfect = {kind: oracle_rp5([mask[labels] for labels in b.gold]) for kind, mask in reached.items()}
+        measured[b.name] = {method: interval_of(values) for method, values in real.items()}
+        oracle[b.name] = {kind: interval_of(values) for kind, values in ideal.items()}
+        systems = real | {f"oracle, {kind}": values for kind, values in ideal.items()}
+        systems |= {f"perfect classifiers, {kind}": values for kind, values in perfect.items()}
+        differences[b.name] = {
+            f"{first} minus {second}": difference_of(systems[first], systems[second])
+            for first, second in COMPARED
+            if first in systems and second in systems
+        }
+    return provenance(profile, taxonomy) | {
+        "split": "test",
+        "corpus_sha256": corpus.sha256,
+        "benchmark_sha256": {f"{b.name} test": b.sha256 for b in tests},
+        "precision_and_recall": subsets,
+        "oracle_rp5": oracle,
+        "measured_rp5": measured,
+        "paired_differences_rp5": differences,
+        "most_often_wrong": {
+            subset: wrong_names(matchers[subset], tests, every) for subset in ("reliable names", "every name")
+        },
+    }
+
+
+def wrong_names(matcher: LiteralMatcher, tests: Sequence[Benchmark], every: list[tuple[str, int]]) -> list[list]:
+    """The ten names with the most matches that annotators do not confirm: name, skill, wrong and all matches.
+
+    A name is written as the taxonomy writes it, never as a sentence does.
+    """
+    written = {(normalise(name), skill): name for name, skill in reversed(every)}
+    counts: dict[tuple[str, int], list[int]] = {}
+    for benchmark in tests:
+        for text, gold in zip(benchmark.sentences, benchmark.gold, strict=True):
+            for key, skill in {(normalise(text[s.start : s.end]), s.skill) for s in matcher.spans(text)}:
+                count = counts.setdefault((key, skill), [0, 0])
+                count[0] += skill not in gold
+                count[1] += 1
+    worst = sorted(counts.items(), key=lambda item: (-item[1][0], item[1][1], item[0]))[:10]
+    labels = tests[0].taxonomy.labels
+    return [[written[key], labels[key[1]], *count] for key, count in worst if count[0]]
+
+
+CHAPTERS: dict[str, Callable[[Profile, Path], None]] = {
+    "00": chapter_00,
+    "01": chapter_01,
+    "02": chapter_02,
+    "03": chapter_03,
+}
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from llm_server import LlmServer
 
 from helpers.cli import split_sentences
 
@@ -176,3 +177,56 @@ def test_sentences_are_split_at_lines_and_at_full_stops_before_capitals():
         "Clean up!",
         "Then go.",
     ]
+
+
+def test_a_classifier_reports_what_it_was_never_trained_for():
+    report = evaluate("--benchmark", "sample-tech", "--method", "classifier", "--negatives", "siblings", "--C", "10")
+    assert report["n_trained"] < report["n_labels"]
+    assert 0 < report["gold_untrained"] < report["n_pairs"]
+    assert report["rank_untrained"] > report["n_trained"], "never trained means ranked last"
+    assert report["rp@5_trained"] > report["rp@5"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method", "lexical", "--C", "1"], "go with classifier"),
+        (["--method", "classifier", "--negatives", "cousins"], "uniform, siblings, levenshtein, embedding, all"),
+        (["--method", "classifier", "--negatives", "uniform", "--hard-fraction", "0.1"], "leave --hard-fraction out"),
+        (["--method", "classifier", "--hard-fraction", "5"], "from 0 to 1"),
+        (["--method", "classifier", "--C", "0"], "above 0"),
+    ],
+)
+def test_training_options_that_make_no_sense_are_one_line(arguments, message):
+    done = run("evaluate", "--benchmark", "sample-tech", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert message in done.stderr
+
+
+def test_generate_asks_a_server_and_stores_the_replies(tmp_path):
+    store = tmp_path / "replies.jsonl"
+    with LlmServer() as server:
+        where = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-test"}
+        arguments = ["generate", "--out", str(store), "--skills", "bake bread", "--skills", "lay bricks"]
+        done = run(*arguments, **where)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "replies         2" in done.stdout
+        assert {json.loads(line)["skill"] for line in store.read_text().splitlines()} == {"bake bread", "lay bricks"}
+        again = run(*arguments, **where)
+        assert "already there   2" in again.stdout
+        assert sum(server.asked.values()) == 2
+
+
+def test_generate_estimates_before_it_spends(tmp_path):
+    done = run("generate", "--out", str(tmp_path / "x"), "--dry-run", "--price-in", "0.5", "--price-out", "2")
+    assert done.returncode == 0
+    assert "requests 500" in done.stdout
+    assert "cost" in done.stdout
+    assert not (tmp_path / "x").exists()
+
+
+def test_generate_with_an_unknown_skill_is_one_line(tmp_path):
+    done = run("generate", "--out", str(tmp_path / "x"), "--skills", "juggle fire")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "'juggle fire' is not in the taxonomy sample" in done.stderr

@@ -170,3 +170,11 @@ def test_the_second_annotator_saw_the_same_spans():
     first, second = (load_annotations("sample-tech", "test", annotator) for annotator in (1, 2))
     assert set(first["span"]) == set(second["span"])
     assert set(first["sentence"]) == set(second["sentence"])
+
+
+def test_descriptions_follow_the_sentences_under_their_skills_ids():
+    corpus, taxonomy = load_corpus("sample+descriptions"), load_taxonomy("sample")
+    n = len(load_corpus("sample"))
+    assert len(corpus) == n + len(taxonomy)
+    assert corpus.ids[n:] == taxonomy.ids
+    assert corpus.sentences[n:] == taxonomy.descriptions

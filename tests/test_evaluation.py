@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from helpers.data.benchmarks import load_benchmark
 from helpers.evaluation import (
     average_precision,
     bootstrap_interval,
+    evaluate,
     paired_test,
     precision_recall_sets,
     r_precision_at_k,
@@ -16,7 +18,9 @@ from helpers.evaluation import (
     recall_at_k,
     reciprocal_rank,
 )
+from helpers.extraction.lexical import LexicalRanker
 from helpers.extraction.ranking import Ranking, ranks_of
+from helpers.taxonomy import load_taxonomy
 
 
 def slow_metrics(order, gold, k):
@@ -122,3 +126,15 @@ def test_sets_are_counted_per_query():
     assert ratio_interval(np.array([1]), np.array([2])) == (0.5, 0.5)
     low, high = ratio_interval(counts["hits"], counts["gold"])
     assert 0 <= low <= 1 / 3 <= high <= 1
+
+
+def test_labels_that_do_not_count_are_left_out_with_the_sentences_that_have_no_other():
+    benchmark = load_benchmark("sample-tech", "validation", load_taxonomy("sample"))
+    ranking = LexicalRanker(benchmark.taxonomy).rank(benchmark.sentences, 20)
+    counted = np.zeros(500, dtype=bool)
+    counted[np.unique(np.concatenate(benchmark.gold))[::2]] = True
+    ranks = [r[counted[g]] for r, g in zip(ranks_of(ranking, benchmark.gold), benchmark.gold, strict=True)]
+    ranks = [r for r in ranks if len(r)]
+    found = evaluate(ranking, benchmark, only=counted).per_query
+    assert len(found) == len(ranks) < len(benchmark.sentences)
+    np.testing.assert_array_equal(found["rp@5"], r_precision_at_k(ranks, 5))

@@ -1,9 +1,12 @@
 """Figures show the data they were given, and outside text cannot break out of its HTML."""
 
+import itertools
+
 import matplotlib
 
 matplotlib.use("Agg")
 
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from hypothesis import given
@@ -59,6 +62,75 @@ def test_curves_pass_through_their_points_and_are_named():
     assert [line.get_ydata().tolist() for line in ax.lines] == [[70, 60], [65, 61]]
     assert [text.get_text() for text in ax.texts] == ["lexical", "zero-shot"]
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["500", "2,000"]
+
+
+def test_names_of_curves_that_meet_at_their_ends_do_not_overlap():
+    ends = {"a": [0, 50.0], "b": [0, 50.1], "c": [0, 50.0], "d": [0, 100]}
+    ax = plots.curves([1, 10], ends, "share", "RP@5")
+    heights = sorted(text.xy[1] for text in ax.texts)
+    assert min(b - a for a, b in itertools.pairwise(heights)) >= 8
+
+
+def test_a_baseline_is_a_level_line():
+    ax = plots.curves([1, 10], {"siblings": [40, 30]}, "share", "RP@5", baseline=38)
+    assert list(ax.lines[0].get_ydata()) == [38, 38]
+    assert "baseline" in [text.get_text() for text in ax.texts]
+
+
+def test_boundaries_pass_where_their_equations_say():
+    groups = {"yes": np.array([[0.0, 1.0], [1.0, 2.0]]), "no": np.array([[0.0, -1.0]])}
+    ax = plots.boundaries(groups, {"level": (0.0, 2.0, -1.0), "slanted": (1.0, 1.0, 0.0)})
+    assert [len(dots.get_offsets()) for dots in ax.collections] == [2, 1]
+    assert ax.lines[0].get_xy1()[1] == ax.lines[0].get_xy2()[1] == 0.5
+    assert [sum(ax.lines[1].get_xy1()), sum(ax.lines[1].get_xy2())] == [0, 0]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["yes", "no", "level", "slanted"]
+
+
+def test_a_trie_draws_every_edge_every_fail_link_and_rings_the_ends():
+    ax = plots.trie([(0, 1, "a"), (1, 2, "i"), (0, 3, "i")], {2: 3}, {2})
+    assert [line.get_xdata().tolist() for line in ax.lines[:3]] == [[0, 1], [1, 2], [0, 1]]
+    arrows = [text for text in ax.texts if getattr(text, "arrow_patch", None)]
+    assert [(arrow.xyann, arrow.xy) for arrow in arrows] == [((2, 0), (1, -1))]
+    rings = [line for line in ax.lines if line.get_markersize() == 20]
+    assert [ring.get_xdata()[0] for ring in rings] == [2]
+    assert {"a", "i", "0", "1", "2", "3"} <= {text.get_text() for text in ax.texts}
+
+
+def test_a_precision_recall_curve_goes_through_its_points_and_marks_the_chosen_one():
+    points = {"strict": (0.1, 0.9), "loose": (0.2, 0.4)}
+    ax = plots.precision_recall_curve(points, "strict", {"the paper": (0.15, 0.8)})
+    line, chosen, paper = ax.lines
+    assert line.get_xdata().tolist() == [10, 20]
+    assert line.get_ydata().tolist() == [90, 40]
+    assert (chosen.get_xdata()[0], chosen.get_ydata()[0]) == (10, 90)
+    assert paper.get_ydata()[0] == 80
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["strict", "the paper"]
+
+
+def test_a_long_tail_is_sorted_and_says_how_many_have_none():
+    ax = plots.long_tail({"names": [0, 3, 40, 3]}, 10, "sentences")
+    assert ax.lines[0].get_ydata().tolist() == [40, 3, 3]
+    assert ax.lines[0].get_xdata().tolist() == [1, 2, 3]
+    assert ax.lines[1].get_xydata().tolist() == [[3, 3], [4, 0], [4, 0]]
+    assert ax.get_legend().get_texts()[0].get_text() == "names: 3 of 4 have any"
+    assert ax.patches[0].get_y() + ax.patches[0].get_height() == 10
+
+
+def test_an_icebergs_layers_have_the_areas_of_their_counts():
+    above, below = {"seen": 20, "glimpsed": 10}, {"hidden": 60, "deep": 30, "deepest": 10}
+    ax = plots.iceberg(above, below, "a title")
+
+    def area(patch):
+        x, y = patch.get_xy()[:-1].T
+        return abs(sum(x * (y.take(range(1, len(y) + 1), mode="wrap")) - y * x.take(range(1, len(x) + 1), mode="wrap")))
+
+    areas = [area(patch) for patch in ax.patches]
+    counts = [*above.values(), *below.values()]
+    assert [a / sum(areas) * sum(counts) for a in areas] == pytest.approx(counts, rel=0.02)
+    heights = [patch.get_xy()[:, 1] for patch in ax.patches]
+    assert all(h.min() >= -1e-9 for h in heights[:2])
+    assert all(h.max() <= 1e-9 for h in heights[2:])
+    assert ax.texts[0].get_text() == "seen: 20"
 
 
 def test_highlight_marks_the_words_and_says_why():

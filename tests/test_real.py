@@ -1,5 +1,9 @@
 """The real data, through the same loaders: `make test-real`. A missing file is a failure, never a skip."""
 
+import json
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,9 +13,10 @@ from helpers.data.corpora import load_corpus
 from helpers.data.requisitions import load_occupation_skills
 from helpers.encoders import load_encoder
 from helpers.evaluation import evaluate, precision_recall_sets
+from helpers.extraction.classifiers import train_from_corpus
 from helpers.extraction.contrastive import BiEncoder
 from helpers.extraction.lexical import LexicalRanker
-from helpers.extraction.matching import LiteralMatcher, reliable_names
+from helpers.extraction.matching import LiteralMatcher, alternative_names, preferred_names, reliable_names
 from helpers.extraction.ranking import run_benchmark
 from helpers.taxonomy import load_taxonomy
 
@@ -92,7 +97,112 @@ def test_no_benchmark_sentence_is_in_the_corpus():
             assert not sentences & set(load_annotations(name, split)["sentence"])
 
 
+def test_escos_own_texts_follow_the_job_ads(esco):
+    corpus, n_ads = load_corpus("job-ads+descriptions"), len(load_corpus("job-ads"))
+    assert len(corpus) - n_ads == 13_891 + 3_008
+    assert corpus.ids[n_ads : n_ads + len(esco)] == esco.ids
+
+
 def test_distant_labels_reach_few_of_the_skills(esco):
     labels = LiteralMatcher(reliable_names(esco)).labels(load_corpus("job-ads").sentences)
     reached = np.unique(np.concatenate(labels))
     assert 200 < len(reached) < 2_000
+
+
+def stored(name):
+    return json.loads((Path(__file__).parent.parent / "results" / "full" / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def matchers(esco):
+    every = preferred_names(esco) + alternative_names(esco)
+    return {"reliable names": LiteralMatcher(reliable_names(esco)), "every name": LiteralMatcher(every)}
+
+
+def test_the_stored_label_space_is_what_the_data_give(esco):
+    rows = stored("01/label-space.json")["rows"]
+    row = next(r for r in rows if (r["benchmark"], r["n_labels"], r["seed"]) == ("tech", 13_891, 0))
+    benchmark = load_benchmark("tech", "test", esco)
+    lexical = evaluate(run_benchmark(LexicalRanker(esco), benchmark), benchmark).mean["rp@5"]
+    assert row["lexical"] == pytest.approx(100 * lexical, abs=0.1)
+    assert row["zero-shot"] == pytest.approx(45.57, abs=0.1)  # computed in test_the_baselines_give_the_known_figures
+
+
+@pytest.mark.parametrize(("kind", "n_reached"), [("reliable names", 435), ("every name", 760)])
+def test_the_stored_distant_labels_are_what_the_data_give(esco, matchers, kind, n_reached):
+    corpus, record = load_corpus("job-ads"), stored("02/distant-labels.json")
+    assert record["corpus_sha256"] == corpus.sha256
+    assert record["taxonomy_sha256"] == esco.sha256
+    found = np.bincount(np.concatenate(matchers[kind].labels(corpus.sentences)), minlength=len(esco))
+    assert record[kind]["skills_reached"] == np.count_nonzero(found) == n_reached  # as chapter 02 says
+    assert record[kind]["share_at_most_10"] == pytest.approx(np.mean(found <= 10), abs=1e-4)
+    assert record[kind]["mean_per_skill"] == pytest.approx(found.mean(), abs=1e-3)
+    assert record[kind]["largest"][0] == [esco.labels[found.argmax()], found.max()]
+    counts = np.array(record[kind]["skills_by_sentences"])
+    assert (counts[:, 1].sum(), counts.prod(axis=1).sum()) == (len(esco), found.sum())
+    tech = record[kind]["gold_reached"]["tech"]
+    gold = load_benchmark("tech", "test", esco).gold
+    assert tech["pairs_reached"] == sum(np.count_nonzero(found[labels]) for labels in gold)
+
+
+@pytest.mark.parametrize("name", ["tech", "house"])
+def test_the_stored_oracle_is_what_the_data_give(esco, matchers, name):
+    benchmark = load_benchmark(name, "test", esco)
+    for kind, matcher in matchers.items():
+        pairs = zip(benchmark.gold, matcher.labels(benchmark.sentences), strict=True)
+        n_found = [np.isin(gold, labels).sum() for gold, labels in pairs]
+        best = [min(5, n) / min(5, len(gold)) for n, gold in zip(n_found, benchmark.gold, strict=True)]
+        record = stored("02/literal-on-benchmarks.json")["oracle_rp5"][name][kind]
+        assert record["mean"] == pytest.approx(100 * np.mean(best), abs=1e-3)
+        assert record["interval_95"][0] < record["mean"] < record["interval_95"][1]
+
+
+def test_esco_knows_rust_only_as_corrosion(esco):
+    names = preferred_names(esco) + alternative_names(esco)
+    rusty = {esco.labels[skill] for name, skill in names if re.search(r"\brust\b", name, re.IGNORECASE)}
+    assert rusty == {
+        "remove rust from motor vehicles",
+        "operate rust proofing spray gun",
+        "rust proofing spray gun parts",
+    }
+    assert ("remove rust", esco.index_of["remove rust from motor vehicles"]) in names
+    kept = {name for name, _ in reliable_names(esco)}
+    assert not {"remove rust", "Swift", "Go"} & kept
+    assert not {"go", "golang"} & {name.lower() for name, _ in names}
+    swift = re.findall(r"\bswift\b", " ".join(esco.descriptions), re.IGNORECASE)
+    assert sorted(swift) == ["Swift", "swift", "swift"]
+
+
+def settings_of(name):
+    lines = (Path(__file__).parent.parent / "results" / "full" / "03" / name).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines[1:]]
+
+
+@pytest.mark.parametrize("strategies", [(), ("siblings", "levenshtein", "embedding")])
+def test_the_stored_classifiers_are_what_the_data_give(esco, strategies):
+    row = next(
+        row
+        for row in settings_of("corpus.jsonl")
+        if (row["split"], row["strategies"], row["c"]) == ("test", list(strategies), 0.1)
+    )
+    ranker = train_from_corpus(esco, load_corpus("job-ads").sentences, load_encoder(), strategies, seed=0)
+    assert len(ranker.classifiers.skills) == stored("03/corpus.json")["n_skills_with_a_positive"] == 435
+    for name in ("tech", "house"):
+        benchmark = load_benchmark(name, "test", esco)
+        run = run_benchmark(ranker, benchmark)
+        found = row["results"][name]
+        assert 100 * evaluate(run, benchmark).mean["rp@5"] == pytest.approx(found["rp@5"][0], abs=0.2)
+        covered = evaluate(run, benchmark, only=ranker.classifiers.trained).mean["rp@5"]
+        assert 100 * covered == pytest.approx(found["rp@5 covered"][0], abs=0.4)
+
+
+def test_most_names_in_the_papers_table_of_related_skills_are_alternative_labels(esco):
+    rows = stored("03/related.json")["paper"]
+    assert len(rows) == 24
+    for row in rows:
+        assert row["is a preferred label"] == (row["name"] in esco.index_of)
+        assert all(
+            row["name"] in (esco.labels[i], *esco.alt_labels[i])
+            for i in map(esco.index_of.get, row["names the skills"])
+        )
+    assert sum(not row["is a preferred label"] for row in rows) == 16  # as chapter 03 says

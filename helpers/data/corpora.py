@@ -13,10 +13,11 @@ import pandas as pd
 from helpers import registry
 from helpers.data.benchmarks import load_annotations
 from helpers.files import InputError, read_csv, require_columns, sha256_texts
-from helpers.taxonomy import SAMPLE_DIR
+from helpers.taxonomy import SAMPLE_DIR, load_taxonomy
 
 JOB_AD_FILES = ("skillspan_train.json", "skillspan_dev.json", "green_train.json", "sayfullina_train.json")
 _SAMPLE_CORPUS = SAMPLE_DIR / "corpus.csv.gz"
+SAMPLE_REPLIES = SAMPLE_DIR / "replies.jsonl"  # a store of `extraction.generation`
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,13 @@ class Corpus:
 
 
 def load_corpus(name: str) -> Corpus:
-    """The corpus of that name (a profile's field): "sample" or "job-ads", or the path of a reader's own file."""
+    """The corpus of that name (a profile's field): "sample" or "job-ads", or the path of a reader's own file.
+
+    With "+descriptions" after either name, the texts of its taxonomy follow: the descriptions of skills and, in ESCO,
+    of occupations. Their ids are those of the skill or occupation.
+    """
+    if name in ("sample+descriptions", "job-ads+descriptions"):
+        return _with_descriptions(load_corpus(name.removesuffix("+descriptions")), name)
     if name == "sample":
         table = read_csv(_SAMPLE_CORPUS, ("id", "sentence"))
         return Corpus(name, tuple(table["id"]), tuple(table["sentence"]))
@@ -107,6 +114,16 @@ def _load_job_ads() -> Corpus:
                     yield f"{path.stem}:{number}", sentence
 
     return _unique("job-ads", rows())
+
+
+def _with_descriptions(corpus: Corpus, name: str) -> Corpus:
+    taxonomy = load_taxonomy("sample" if corpus.name == "sample" else "esco-v1.1.0")
+    texts = list(zip(taxonomy.ids, taxonomy.descriptions, strict=True))
+    if corpus.name == "job-ads":
+        occupations = read_csv(registry.find("esco-v1.1.0-en.zip"), ("conceptUri", "description"), "occupations_en.csv")
+        texts += zip(occupations["conceptUri"], occupations["description"].str.strip(), strict=True)
+    ids, descriptions = zip(*((identity, text) for identity, text in texts if text), strict=True)
+    return Corpus(name, corpus.ids + ids, corpus.sentences + descriptions)
 
 
 def _unique(name: str, rows: Iterable[tuple[str, str]]) -> Corpus:
