@@ -55,6 +55,7 @@ bench: .venv/.installed ## speed and memory, side by side with what one would ot
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/matching.py
 	$(BIN)/python benchmarks/classifiers.py
+	$(BIN)/python benchmarks/generation.py
 
 clean: ## remove what was built (the downloads stay)
 	rm -rf _build .venv *.egg-info .pytest_cache .ruff_cache .hypothesis

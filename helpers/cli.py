@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from helpers.files import InputError
+from helpers.files import InputError, require_writable
 from helpers.profiles import Profile, get_profile, profile_of_benchmark
 
 if TYPE_CHECKING:  # imported where they are used: `--help` should not wait for PyTorch
@@ -92,7 +92,7 @@ def doctor() -> None:
         typer.echo(f"    not there: {', '.join(missing)}")
         typer.echo("    get them with: python -m helpers fetch")
     try:
-        registry.require_writable(computed_dir(), "SKILLBOOK_COMPUTED")
+        require_writable(computed_dir(), "SKILLBOOK_COMPUTED")
         check("cache", str(computed_dir()))
     except InputError as error:
         check("cache", "", str(error))
@@ -130,10 +130,10 @@ def generate(
     skills: Annotated[list[str] | None, typer.Option(help="a skill's label, repeatable (default: all)")] = None,
     profile: ProfileOption = None,
     concurrency: Annotated[int, typer.Option(min=1, help="requests in flight")] = 8,
-    max_requests: Annotated[int | None, typer.Option(min=1, help="stop after so many")] = None,
-    budget: Annotated[float | None, typer.Option(help="stop before this cost; needs the prices")] = None,
-    price_in: Annotated[float, typer.Option(help="of a million tokens that are sent")] = 0.0,
-    price_out: Annotated[float, typer.Option(help="of a million tokens that come back")] = 0.0,
+    max_requests: Annotated[int | None, typer.Option(min=1, help="stop after so many requests")] = None,
+    budget: Annotated[float | None, typer.Option(help="stop before it costs more; needs the prices")] = None,
+    price_in: Annotated[float, typer.Option(help="what a million tokens cost that are sent")] = 0.0,
+    price_out: Annotated[float, typer.Option(help="what a million tokens cost that come back")] = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="estimate, and send nothing")] = False,
 ) -> None:
     """Write training sentences with a language model (OPENAI_API_KEY, OPENAI_BASE_URL, SKILLBOOK_LLM)."""
@@ -148,7 +148,7 @@ def generate(
         raise InputError(f"skill {unknown[0]!r} is not in the taxonomy {taxonomy.name}")
     chosen = [taxonomy.index_of[label] for label in skills] if skills else None
     requests = generation.requests_for(taxonomy, chosen, prompt, sentences)
-    numbers = generation.estimate(requests, sentences, price_in, price_out)
+    numbers = generation.estimate(requests, price_in=price_in, price_out=price_out)
     typer.echo("about " + ", ".join(f"{name} {value:,.10g}" for name, value in numbers.items()))
     if dry_run:
         return
@@ -384,7 +384,7 @@ def _trained_and_not(classifiers: Classifiers, answer: Run, benchmark: Benchmark
 def _table(report: dict) -> str:
     lines = []
     for key, value in report.items():
-        if key.endswith("intervals_95") or key.endswith("_interval_95"):
+        if key.endswith(("intervals_95", "_interval_95")):
             continue
         interval = report["intervals_95"].get(key) or report.get(f"{key}_interval_95")
         shown = f"{value:.2f}" if isinstance(value, float) else value

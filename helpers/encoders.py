@@ -18,12 +18,10 @@ import numpy as np
 import pooch
 from sentence_transformers import SentenceTransformer
 
-from helpers.files import InputError, sha256_file, sha256_texts
+from helpers.files import InputError, reason, require_writable, sha256_file, sha256_texts
 
 MINILM = "all-MiniLM-L6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-
-
 CACHE_VERSION = "1"  # of `_encode`: a change of what it returns must change this
 
 
@@ -55,9 +53,8 @@ def load_encoder(name: str = MINILM, device: str | None = None) -> SentenceTrans
     try:
         encoder = SentenceTransformer(source, device=device, model_kwargs={"use_safetensors": True})
     except Exception as error:  # the hub, requests and transformers each have their own families
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"cannot load encoder {name!r} ({reason}); give a folder, a model the hub can serve, or {MINILM}"
+            f"cannot load encoder {name!r} ({reason(error)}); give a folder, a model the hub can serve, or {MINILM}"
         ) from None
     encoder.skillbook_id = f"{name}:{_weights_id(encoder, source)}"
     encoder.skillbook_state = _state(encoder)
@@ -74,26 +71,25 @@ def encode(encoder: SentenceTransformer, texts: Sequence[str], batch_size: int =
     """
     texts = list(texts)
     if not texts:
-        return np.zeros((0, _dimension(encoder)), dtype=np.float32)
-    identity = getattr(encoder, "skillbook_id", None)
-    if identity is None or _state(encoder) != encoder.skillbook_state:
-        return _encode(encoder, texts, batch_size)  # unknown weights, or trained since: nothing to key a cache on
-    identity = f"{CACHE_VERSION}:{identity}:{encoder.device.type}:{encoder.max_seq_length}"
+        return np.zeros((0, len(encoder.encode("a"))), dtype=np.float32)
+    known = identity(encoder)
+    if known is None:
+        return _encode(encoder, texts, batch_size)  # nothing to key a cache on
+    key = f"{CACHE_VERSION}:{known}:{encoder.device.type}:{encoder.max_seq_length}"
     cached = _memory().cache(_encode_cached, ignore=["encoder", "texts", "batch_size"])
-    return cached(encoder, texts, batch_size, identity, sha256_texts(texts))
+    return cached(encoder, texts, batch_size, key, sha256_texts(texts))
+
+
+def identity(encoder: SentenceTransformer) -> str | None:
+    """What tells this encoder from any other; None if `load_encoder` did not make it, or it was trained since."""
+    known = getattr(encoder, "skillbook_id", None)
+    return known if known and _state(encoder) == encoder.skillbook_state else None
 
 
 @functools.cache
 def _memory() -> joblib.Memory:
-    folder = computed_dir()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".writable").touch()
-    except OSError as error:
-        raise InputError(
-            f"cannot write the cache folder {folder} ({error.strerror}): make it writable or set SKILLBOOK_COMPUTED"
-        ) from None
-    return joblib.Memory(folder, verbose=0)
+    require_writable(computed_dir(), "SKILLBOOK_COMPUTED")
+    return joblib.Memory(computed_dir(), verbose=0)
 
 
 def _encode_cached(
@@ -104,19 +100,10 @@ def _encode_cached(
 
 
 def _encode(encoder: SentenceTransformer, texts: list[str], batch_size: int) -> np.ndarray:
-    vectors = encoder.encode(
-        texts,
-        batch_size=batch_size,
-        normalize_embeddings=True,
-        convert_to_numpy=True,
-        # Two seconds and more on a laptop; sentence-transformers does not look at tqdm's own switch.
-        show_progress_bar=len(texts) > 500 and not os.environ.get("TQDM_DISABLE"),
-    )
+    # Two seconds and more on a laptop; sentence-transformers does not look at tqdm's own switch.
+    bar = len(texts) > 500 and not os.environ.get("TQDM_DISABLE")
+    vectors = encoder.encode(texts, batch_size=batch_size, normalize_embeddings=True, show_progress_bar=bar)
     return vectors.astype(np.float32)
-
-
-def _dimension(encoder: SentenceTransformer) -> int:
-    return len(encoder.encode("a"))
 
 
 def _packaged_minilm() -> Path:

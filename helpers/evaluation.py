@@ -6,7 +6,7 @@ each list. Values are fractions; tables and the command line print them times 10
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,14 +67,12 @@ class Metrics:
         """Average of each metric over the queries."""
         return self.per_query.mean().to_dict()
 
-    def intervals(self, seed: int = 0, level: float = 0.95) -> dict[str, tuple[float, float]]:
-        """Bootstrap interval over the queries of each metric's mean."""
-        return {name: bootstrap_interval(self.per_query[name].to_numpy(), seed, level) for name in self.per_query}
+    def intervals(self, seed: int = 0) -> dict[str, tuple[float, float]]:
+        """95% bootstrap interval over the queries of each metric's mean."""
+        return {name: bootstrap_interval(self.per_query[name], seed) for name in self.per_query}
 
 
-def evaluate(
-    ranking: Run | Ranking, benchmark: Benchmark, cutoffs: Sequence[int] = CUTOFFS, only: np.ndarray | None = None
-) -> Metrics:
+def evaluate(ranking: Run | Ranking, benchmark: Benchmark, only: np.ndarray | None = None) -> Metrics:
     """Score a ranking of a benchmark's sentences, or a run read from disk.
 
     A gold label that the ranking does not hold counts as never found. The value for each query is kept, because
@@ -92,41 +90,37 @@ def evaluate(
         kept = [ranks[only[labels]] for ranks, labels in zip(gold_ranks, benchmark.gold, strict=True)]
         gold_ranks = [ranks for ranks in kept if len(ranks)]
     columns = {"mrr": reciprocal_rank(gold_ranks), "map": average_precision(gold_ranks)}
-    columns |= {f"rp@{k}": r_precision_at_k(gold_ranks, k) for k in cutoffs}
-    columns |= {f"recall@{k}": recall_at_k(gold_ranks, k) for k in cutoffs}
+    columns |= {f"rp@{k}": r_precision_at_k(gold_ranks, k) for k in CUTOFFS}
+    columns |= {f"recall@{k}": recall_at_k(gold_ranks, k) for k in CUTOFFS}
     return Metrics(pd.DataFrame(columns))
 
 
-def bootstrap_interval(values: np.ndarray, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of values (n,), by resampling queries 9,999 times."""
+def bootstrap_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """95% percentile bootstrap interval of the mean of values (n,), by resampling queries 9,999 times."""
     values = np.asarray(values, dtype=float)
     if len(values) < 2 or np.ptp(values) == 0:  # nothing to resample: every resample has the same mean
         return float(np.mean(values)), float(np.mean(values))
-    result = stats.bootstrap(
-        (values,), np.mean, confidence_level=level, method="percentile", rng=np.random.default_rng(seed), batch=1000
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    return _interval((values,), np.mean, seed)
 
 
-def ratio_interval(hits: np.ndarray, totals: np.ndarray, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
-    """Bootstrap interval of sum(hits) / sum(totals), both counted per query (n,): precision and recall of sets."""
+def ratio_interval(hits: np.ndarray, totals: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """95% bootstrap interval of sum(hits) / sum(totals), both counted per query (n,): precision, recall of sets."""
 
     def ratio(h: np.ndarray, t: np.ndarray, axis: int = -1) -> np.ndarray:
         return h.sum(axis) / np.maximum(t.sum(axis), 1)
 
+    hits, totals = np.asarray(hits, float), np.asarray(totals, float)
     if len(hits) < 2:
-        return (float(ratio(np.asarray(hits), np.asarray(totals))),) * 2
+        return (float(ratio(hits, totals)),) * 2
+    return _interval((hits, totals), ratio, seed)
+
+
+def _interval(samples: tuple[np.ndarray, ...], statistic: Callable, seed: int) -> tuple[float, float]:
+    rng = np.random.default_rng(seed)
     result = stats.bootstrap(
-        (np.asarray(hits, float), np.asarray(totals, float)),
-        ratio,
-        paired=True,
-        vectorized=True,
-        confidence_level=level,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-        batch=1000,
+        samples, statistic, paired=len(samples) > 1, vectorized=True, method="percentile", batch=1000, rng=rng
     )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    return tuple(map(float, result.confidence_interval))
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,21 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO]:
         raise
 
 
+def require_writable(folder: Path, variable: str) -> None:
+    """Raise InputError, naming the variable that moves it, unless files can be written to the folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(f"cannot write to {folder} ({error.strerror}): set {variable} to another folder") from None
+
+
+def reason(error: Exception) -> str:
+    """The first line of what an error says, or its kind if it says nothing."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:160]
+
+
 def sha256_file(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
@@ -69,9 +84,8 @@ def read_csv(source: str | Path, columns: Sequence[str], member: str | None = No
 
     Parameters
     ----------
-    source : path of a CSV (``.gz`` too) or, with ``member``, of a zip archive or a folder
+    source : path of a CSV (``.gz`` too) or, with ``member``, of a zip archive or a folder that holds it
     columns : the columns that must be there (others are kept)
-    member : name of the CSV inside ``source``
 
     Returns
     -------
@@ -82,16 +96,14 @@ def read_csv(source: str | Path, columns: Sequence[str], member: str | None = No
     FileNotFoundError, InputError : one line that names the file and what is wrong with it.
     """
     source = Path(source)
-    where = f"{source}" if member is None else f"{source} ({member})"
+    if member is not None and source.is_dir():
+        return read_csv(source / member, columns)
     if not source.exists():
         raise FileNotFoundError(f"{source}: no such file")
+    where = f"{source}" if member is None else f"{source} ({member})"
+    content: Path | IO = source
     try:
-        if member is None or source.is_dir():
-            path = source if member is None else source / member
-            if not path.exists():
-                raise FileNotFoundError(f"{path}: no such file")
-            content: Path | IO = path
-        else:
+        if member is not None:
             with zipfile.ZipFile(source) as archive:
                 content = io.BytesIO(archive.read(member))
         table = pd.read_csv(content, dtype=str, keep_default_na=False, encoding="utf-8")
@@ -102,9 +114,7 @@ def read_csv(source: str | Path, columns: Sequence[str], member: str | None = No
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except (pd.errors.ParserError, EOFError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise InputError(f"{where}: cannot be read as CSV: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{where}: cannot be read as CSV: {reason(error)}") from None
     except pd.errors.EmptyDataError:
         raise InputError(f"{where}: the file is empty") from None
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus first cells for row names

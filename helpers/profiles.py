@@ -22,13 +22,14 @@ class Profile:
     taxonomy: str
     corpus: str
     benchmarks: tuple[str, ...]
+    sentences: str
     encoder: str = "all-MiniLM-L6-v2"
     seed: int = 0
 
 
 PROFILES = {
-    "sample": Profile("sample", "sample", "sample", ("sample-tech", "sample-general")),
-    "full": Profile("full", "esco-v1.1.0", "job-ads", ("tech", "house", "techwolf")),
+    "sample": Profile("sample", "sample", "sample", ("sample-tech", "sample-general"), "sample"),
+    "full": Profile("full", "esco-v1.1.0", "job-ads", ("tech", "house", "techwolf"), "synthetic"),
 }
 
 

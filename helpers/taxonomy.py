@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,46 +64,13 @@ class Taxonomy:
         related = {other for parent in self.broader[index] for other in self._children[parent]}
         return sorted(related - {index})
 
-    def top_groups(self, index: int) -> list[str]:
-        """Labels of the topmost groups above a skill, sorted."""
-        tops: set[str] = set()
-        seen: set[str] = set()
-        todo = list(self.broader[index])
-        while todo:
-            concept = todo.pop()
-            if concept in seen:
-                continue
-            seen.add(concept)
-            above = self.group_broader.get(concept) or self._broader_of_id.get(concept, ())
-            if above:
-                todo.extend(above)
-            elif concept in self.group_labels:
-                tops.add(self.group_labels[concept])
-        return sorted(tops)
-
-    def to_frame(self) -> pd.DataFrame:
-        """The skills as a table, for looking around."""
-        return pd.DataFrame(
-            {
-                "label": self.labels,
-                "type": self.types,
-                "reuse_level": self.reuse_levels,
-                "n_alt_labels": [len(alt) for alt in self.alt_labels],
-                "description": self.descriptions,
-            }
-        )
-
     @functools.cached_property
     def _children(self) -> dict[str, list[int]]:
-        children: dict[str, list[int]] = {}
+        children = defaultdict(list)
         for index, parents in enumerate(self.broader):
             for parent in parents:
-                children.setdefault(parent, []).append(index)
+                children[parent].append(index)
         return children
-
-    @functools.cached_property
-    def _broader_of_id(self) -> dict[str, tuple[str, ...]]:
-        return dict(zip(self.ids, self.broader, strict=True))
 
     @classmethod
     def from_esco(cls, classification: Path, relations: Path, name: str = "ESCO") -> Taxonomy:
@@ -111,24 +79,19 @@ class Taxonomy:
         skills = read_csv(classification, columns, "skills_en.csv")
         groups = read_csv(classification, ("conceptUri", "preferredLabel"), "skillGroups_en.csv")
         links = read_csv(relations, ("conceptUri", "broaderUri"), "broaderRelationsSkillPillar.csv")
-        above: dict[str, list[str]] = {}
-        for uri, parent in zip(links["conceptUri"], links["broaderUri"], strict=True):
-            above.setdefault(uri, []).append(parent)
+        above = links.groupby("conceptUri")["broaderUri"].agg(tuple).to_dict()
         labels = _cleaned(skills["preferredLabel"])
-        group_uris = groups["conceptUri"].tolist()
         return cls(
             name=name,
             ids=tuple(skills["conceptUri"]),
             labels=labels,
-            alt_labels=tuple(
-                _alternatives(cell.split("\n"), label) for cell, label in zip(skills["altLabels"], labels, strict=True)
-            ),
+            alt_labels=_alternatives(skills["altLabels"].str.split("\n"), labels),
             descriptions=_cleaned(skills["description"]),
             types=tuple(skills["skillType"]),
             reuse_levels=tuple(skills["reuseLevel"]),
-            broader=tuple(tuple(above.get(uri, ())) for uri in skills["conceptUri"]),
-            group_labels=dict(zip(group_uris, _cleaned(groups["preferredLabel"]), strict=True)),
-            group_broader={uri: tuple(above[uri]) for uri in group_uris if uri in above},
+            broader=tuple(above.get(uri, ()) for uri in skills["conceptUri"]),
+            group_labels=dict(zip(groups["conceptUri"], _cleaned(groups["preferredLabel"]), strict=True)),
+            group_broader={uri: above[uri] for uri in groups["conceptUri"] if uri in above},
         )
 
     @classmethod
@@ -140,56 +103,38 @@ class Taxonomy:
         """
         table = read_csv(path, ("label",))
         labels = _cleaned(table["label"])
-        empty = [row for row, label in enumerate(labels, start=2) if not label]
-        if empty:
-            raise InputError(f"{path}: no label in row {empty[0]}")
+        if "" in labels:
+            raise InputError(f"{path}: no label in row {labels.index('') + 2}")
         if not labels:
             raise InputError(f"{path}: no skill in it, only a header")
 
         def column(key: str, default: str = "") -> tuple[str, ...]:
             return _cleaned(table[key]) if key in table.columns else (default,) * len(labels)
 
-        def lists(key: str) -> list[list[str]]:
-            return [[part.strip() for part in cell.split("|") if part.strip()] for cell in column(key)]
-
         ids = column("id") if "id" in table.columns else labels
-        broader = lists("broader")
+        broader = tuple(tuple(part.strip() for part in cell.split("|") if part.strip()) for cell in column("broader"))
         groups = {group for parents in broader for group in parents}.difference(ids)
         return cls(
             name=name or Path(path).stem,
             ids=ids,
             labels=labels,
-            alt_labels=tuple(
-                _alternatives(alts, label) for alts, label in zip(lists("alt_labels"), labels, strict=True)
-            ),
+            alt_labels=_alternatives((cell.split("|") for cell in column("alt_labels")), labels),
             descriptions=column("description"),
             types=column("type", "skill/competence"),
             reuse_levels=column("reuse_level"),
-            broader=tuple(map(tuple, broader)),
+            broader=broader,
             group_labels={group: group for group in sorted(groups)},
         )
 
 
+@functools.cache
 def load_taxonomy(name: str) -> Taxonomy:
     """The taxonomy of that name (a profile's field): "sample" or "esco-v1.1.0". Loaded once per process."""
-    if name not in _LOADERS:
-        raise InputError(f"no taxonomy {name!r}; choose one of: {', '.join(_LOADERS)}")
-    return _LOADERS[name]()
-
-
-@functools.cache
-def _load_sample() -> Taxonomy:
-    folder = SAMPLE_DIR / "taxonomy"
-    return Taxonomy.from_esco(folder, folder, name="sample")
-
-
-@functools.cache
-def _load_esco() -> Taxonomy:
-    files = registry.find("esco-v1.1.0-en.zip"), registry.find("esco-v1.1.0-relations.zip")
-    return Taxonomy.from_esco(*files, name="esco-v1.1.0")
-
-
-_LOADERS = {"sample": _load_sample, "esco-v1.1.0": _load_esco}
+    if name == "sample":
+        return Taxonomy.from_esco(SAMPLE_DIR / "taxonomy", SAMPLE_DIR / "taxonomy", name)
+    if name == "esco-v1.1.0":
+        return Taxonomy.from_esco(registry.find("esco-v1.1.0-en.zip"), registry.find("esco-v1.1.0-relations.zip"), name)
+    raise InputError(f"no taxonomy {name!r}; choose one of: sample, esco-v1.1.0")
 
 
 def without_brackets(label: str) -> str:
@@ -206,17 +151,18 @@ def _cleaned(values: pd.Series) -> tuple[str, ...]:
     return tuple(value.strip() for value in values)
 
 
-def _alternatives(candidates: Sequence[str], label: str) -> tuple[str, ...]:
-    """Alternative labels, each once, without the preferred label itself."""
-    stripped = (candidate.strip() for candidate in candidates)
-    return tuple(dict.fromkeys(text for text in stripped if text and text != label))
+def _alternatives(candidates: Iterable[Sequence[str]], labels: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Each skill's alternative labels, each once, without the preferred label itself."""
+    found = []
+    for texts, label in zip(candidates, labels, strict=True):
+        once = dict.fromkeys(text.strip() for text in texts)
+        found.append(tuple(text for text in once if text and text != label))
+    return tuple(found)
 
 
 def _require_unique(values: Sequence[str], what: str, name: str) -> None:
-    if len(set(values)) == len(values):
-        return
-    first: dict[str, int] = {}
-    for row, value in enumerate(values, start=2):  # row 1 of the file is its header
-        if value in first:
-            raise InputError(f"taxonomy {name}: {what} {value!r} stands in rows {first[value]} and {row}; keep one")
-        first[value] = row
+    repeated = pd.Series(values, dtype=object).duplicated().to_numpy()
+    if repeated.any():
+        row = repeated.argmax()
+        rows = f"{values.index(values[row]) + 2} and {row + 2}"  # row 1 of the file is its header
+        raise InputError(f"taxonomy {name}: {what} {values[row]!r} stands in rows {rows}; keep one")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from measure_03 import chapter_03
+from measure_04 import chapter_04
 from measuring import benchmarks_of, rp5_among, without_leaked, write_record
 
 from helpers.data.benchmarks import Benchmark
@@ -366,6 +367,7 @@ CHAPTERS: dict[str, Callable[[Profile, Path], None]] = {
     "01": chapter_01,
     "02": chapter_02,
     "03": chapter_03,
+    "04": chapter_04,
 }
 
 

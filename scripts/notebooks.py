@@ -116,6 +116,8 @@ def main() -> int:
         parser.error(f"no notebook begins with {arguments.chapter!r}")
     os.environ["TQDM_DISABLE"] = "1"
     os.environ["SKILLBOOK_PROFILE"] = "sample"  # what is stored is always the sample, never real sentences
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):  # and what nobody has paid for
+        os.environ.pop(name, None)
     failed = False
     # Kernels, not these processes, do the work; "spawn" because nbclient's event loops do not survive a fork.
     with ProcessPoolExecutor(min(os.cpu_count() or 1, 4), multiprocessing.get_context("spawn")) as pool:

@@ -13,6 +13,8 @@ from filelock import FileLock
 ROOT = Path(__file__).resolve().parent.parent
 os.environ["TQDM_DISABLE"] = "1"
 os.environ.setdefault("SKILLBOOK_PROFILE", "sample")
+for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):  # no test asks a language model that somebody pays for
+    os.environ.pop(name, None)
 
 
 def pytest_configure(config: pytest.Config) -> None:

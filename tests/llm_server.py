@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 KEY = "sk-secret-0123456789"
@@ -23,7 +24,7 @@ class LlmServer(ThreadingHTTPServer):
         self.plan = {skill: list(steps) for skill, steps in (plan or {}).items()}
         self.latency = latency
         self.asked: Counter = Counter()
-        self.tokens_out = 50
+        self.tokens_out: int | Callable[[], int] = 50
         self.usage: dict | str | None = "counted"
         self.in_flight = self.most_in_flight = 0
         self.lock = threading.Lock()
@@ -47,6 +48,7 @@ class LlmServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else the body waits 40 ms for the client to confirm the headers
     server: LlmServer
 
     def do_POST(self) -> None:
@@ -83,6 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(200, b"<html>captive portal</html>", kind="text/html")
         elif step == "no choices":
             self.send(200, {"id": "x", "object": "chat.completion", "choices": []})
+        elif step == "quota":
+            self.send(429, {"error": {"message": f"no money for {KEY}", "code": "insufficient_quota"}})
         elif isinstance(step, int):
             retry = {"Retry-After": "1"} if step == 429 else {}
             self.send(step, {"error": {"message": f"status {step} for key {KEY}"}}, **retry)
@@ -94,6 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
             }
             message = {"role": "assistant", "content": texts[step]}
             out = self.server.tokens_out
+            out = out() if callable(out) else out
             usage = {"prompt_tokens": 100, "completion_tokens": out, "total_tokens": 100 + out}
             self.send(
                 200,

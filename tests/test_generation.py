@@ -1,6 +1,7 @@
 """Prompts as the paper has them, replies parsed, and a client that loses nothing it has paid for."""
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -31,7 +32,7 @@ from helpers.taxonomy import load_taxonomy
 
 
 def asks(*skills, version="v2"):
-    return [Request(s, f"id:{s}", version, messages_for(s, f"All about {s}.", 2, version)) for s in skills]
+    return [Request(s, f"id:{s}", version, messages_for(s, f"All about {s}.", 2, version), 2) for s in skills]
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +99,13 @@ def test_the_estimate_multiplies_tokens_with_prices():
     assert numbers["cost"] == pytest.approx((numbers["tokens_in"] + 2 * 500) / 1e6)
 
 
+def test_the_estimate_knows_how_many_sentences_each_request_asks_for():
+    taxonomy = load_taxonomy("sample")
+    three, seven = requests_for(taxonomy, [0, 1], n_sentences=3), requests_for(taxonomy, [2], n_sentences=7)
+    assert estimate(three + seven)["tokens_out"] == (2 * 3 + 7) * 25
+    assert estimate(three, price_out=1e6)["cost"] == 2 * 3 * 25
+
+
 # Parsing
 
 
@@ -128,6 +136,69 @@ def test_replies_are_parsed(reply, expected):
     assert parse_reply(reply) == expected
 
 
+REFUSALS = [
+    "I'm sorry, I cannot write sentences about this skill.",
+    "I am sorry, but there is not enough information.",
+    "I do not have information about ResDiary.",
+    "I don’t have enough context to write job ads for GP.",
+    "I couldn't find any job ads that require Snoezelen.",
+    "As an AI language model, I cannot browse job ads.",
+    "Unfortunately, I am not aware of such a skill.",
+    "My apologies, this one is new to me.",
+    "I apologize, but apostille is not a skill.",
+    "I have no information about IDDSI.",
+    "The term GP is unclear.",
+    "Apostille is not a skill that employers ask for.",
+    "Please provide more context.",
+    "It is unlikely that job ads mention Snoezelen.",
+]
+# What a job ad may well say. None is a refusal, whatever its words.
+TRICKY = [
+    "For more information contact our HR team.",
+    "We can't wait to meet you!",
+    "You clarify unclear terms in contracts with the client.",
+    "As an AI engineer, you bring language models into production.",
+    "You provide customers with more information about our products.",
+    "We cannot offer this post to applicants without a licence.",
+    "You are able to work alone and not afraid of heights.",
+    "You check reports for insufficient or ambiguous details.",
+    "I can't wait to welcome you in my bakery.",
+    "Unfortunately parking is not possible on site.",
+    "You apologise to guests when an order is late and put it right.",
+    "You look after people who are unable to move themselves.",
+    "Don't apply without a portfolio.",
+]
+
+
+@pytest.mark.parametrize("form", ["{}", "- {}", "1. {}", '"{}"', '- "{}"', "```\n{}\n```", "{}\n\nWhat does it mean?"])
+@pytest.mark.parametrize("text", REFUSALS[:10])
+def test_a_model_that_speaks_of_itself_refuses_in_any_form(text, form):
+    assert is_refusal(form.format(text))
+    assert parse_reply(form.format(text)) == []
+
+
+@pytest.mark.parametrize("text", REFUSALS)
+def test_a_plain_line_about_what_was_asked_is_a_refusal(text):
+    assert parse_reply(text) == []
+    assert parse_reply(text + "\nIt may stand for several things.") == []
+
+
+@pytest.mark.parametrize("text", TRICKY)
+def test_a_sentence_of_an_ad_is_no_refusal(text):
+    assert parse_reply(text) == [text]
+    assert parse_reply("- " + text) == [text]
+
+
+@given(st.permutations(TRICKY), st.integers(1, len(TRICKY)))
+def test_no_plain_list_of_sentences_of_an_ad_is_a_refusal(sentences, n):
+    assert parse_reply("\n".join(sentences[:n])) == sentences[:n]
+
+
+@given(st.sampled_from(REFUSALS), st.lists(st.sampled_from(TRICKY), min_size=2, unique=True))
+def test_a_list_of_three_or_more_is_never_a_refusal(text, others):
+    assert len(parse_reply("\n".join(f"- {line}" for line in [text, *others]))) == 1 + len(others)
+
+
 def test_a_list_is_no_refusal_even_if_it_says_sorry():
     assert not is_refusal("I'm sorry for the wait:\n- bake bread")
     assert is_refusal("   \n")
@@ -146,6 +217,7 @@ def test_parsing_takes_any_text(reply):
     found = parse_reply(reply)
     assert len(set(found)) == len(found)
     assert all("\n" not in sentence and sentence.strip() for sentence in found)
+    assert is_refusal(reply) == (not found), "a reply either has sentences or counts as refused"
 
 
 # The store
@@ -235,13 +307,85 @@ def test_a_wrong_key_is_one_clear_line_that_does_not_show_it(server, tmp_path, m
     monkeypatch.setenv("OPENAI_API_KEY", "wrong")
     with pytest.raises(InputError, match="OPENAI_API_KEY") as error:
         run(asks("a", "b", "c"), tmp_path / "s.jsonl")
-    assert "wrong" not in str(error.value)
+    assert "wrong" not in str(error.value).replace(str(tmp_path), "")
 
 
 def test_an_unknown_model_is_one_clear_line(server, tmp_path):
     server.plan["a"] = [404]
     with pytest.raises(InputError, match="SKILLBOOK_LLM"):
         run(asks("a"), tmp_path / "s.jsonl")
+
+
+@pytest.mark.parametrize("url", ["localhost:9999/v1", "ftp://me:secret@example.org", "http:///v1", "api.openai.com"])
+def test_a_url_that_is_none_is_one_clear_line_that_does_not_show_it(monkeypatch, tmp_path, url):
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    with pytest.raises(InputError, match="OPENAI_BASE_URL must begin with http:// or https://") as error:
+        run(asks("a"), tmp_path / "s.jsonl")
+    assert url not in str(error.value)
+    assert not (tmp_path / "s.jsonl").exists()
+
+
+def test_an_empty_url_is_as_good_as_none(server, monkeypatch, tmp_path):
+    monkeypatch.setenv("OPENAI_BASE_URL", "")
+    monkeypatch.setattr("helpers.extraction.generation.OPENAI_URL", server.url)  # instead of the real one
+    assert run(asks("a"), tmp_path / "s.jsonl", max_retries=0)["replies"] == 1
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(InputError, match="no endpoint"):
+        run([], tmp_path / "s.jsonl")
+
+
+def test_one_forbidden_prompt_does_not_stop_the_others(server, tmp_path):
+    server.plan["a"] = [403]
+    counts = run(asks("a", "b", "c"), tmp_path / "s.jsonl")
+    assert (counts["replies"], counts["failed: PermissionDeniedError"]) == (2, 1)
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_run_where_nothing_works_any_more_stops_early_and_says_what_is_safe(server, tmp_path, status):
+    skills = [str(i) for i in range(60)]
+    server.plan |= {skill: [status] for skill in skills[3:]}
+    with pytest.raises(InputError, match=r"20 requests in a row failed.* 3 replies are safe in .*same command goes on"):
+        run(asks(*skills), tmp_path / "s.jsonl", concurrency=4)
+    assert sum(server.asked.values()) <= 3 + 20 + 3
+    server.plan.clear()
+    counts = run(asks(*skills), tmp_path / "s.jsonl")
+    assert (counts["already there"], counts["replies"]) == (3, 57)
+
+
+def test_many_failures_with_replies_between_do_not_stop_a_run(server, tmp_path):
+    skills = [str(i) for i in range(60)]
+    server.plan |= {skill: [400] for skill in skills[::2]}
+    counts = run(asks(*skills), tmp_path / "s.jsonl", concurrency=4)
+    assert (counts["replies"], counts["failed: BadRequestError"]) == (30, 30)
+
+
+def test_an_outage_that_hits_all_that_is_in_flight_once_does_not_stop_a_run(monkeypatch, tmp_path):
+    skills = [str(i) for i in range(60)]
+    with LlmServer({skill: [400] for skill in skills[:25]}, latency=0.1) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        counts = run(asks(*skills), tmp_path / "s.jsonl", concurrency=25)
+    assert (counts["replies"], counts["failed: BadRequestError"]) == (35, 25)
+
+
+def test_an_account_without_money_stops_the_run_at_once(server, tmp_path):
+    skills = [str(i) for i in range(60)]
+    server.plan |= {skill: ["quota"] * 2 for skill in skills[3:]}
+    with pytest.raises(InputError, match=r"insufficient_quota.* 3 replies are safe in .*same command goes on") as error:
+        run(asks(*skills), tmp_path / "s.jsonl", concurrency=4, max_retries=0)
+    assert KEY not in str(error.value)
+    assert sum(server.asked.values()) <= 3 + 1 + 3
+
+
+def test_what_stopped_a_run_is_said_even_if_something_still_hangs(server, tmp_path):
+    server.plan |= {"a": ["hang"] * 9, "b": [404]}
+    with pytest.raises(InputError, match="SKILLBOOK_LLM"):
+        run(asks("a", "b"), tmp_path / "s.jsonl", timeout=0.4)
+
+
+def test_a_folder_is_no_store(server, tmp_path):
+    with pytest.raises(InputError, match="is a folder"):
+        run(asks("a"), tmp_path)
+    assert not server.asked
 
 
 def test_without_an_endpoint_nothing_is_tried(tmp_path, monkeypatch):
@@ -302,6 +446,30 @@ def test_the_budget_is_kept_and_used(server, tmp_path, tokens, expected):
     assert counts["replies"] + counts["not asked"] == 8
 
 
+def test_the_first_guess_of_a_cost_knows_how_many_sentences_are_asked_for(server, tmp_path):
+    taxonomy = load_taxonomy("sample")  # 25 tokens a sentence: 0.05 for two, 0.25 for ten
+    for n_sentences, replies in ((10, 0), (2, 1)):
+        requests = requests_for(taxonomy, [0], n_sentences=n_sentences)
+        assert run(requests, tmp_path / "s.jsonl", budget=0.1, prices=(0, 1000))["replies"] == replies
+
+
+def test_a_run_that_has_reached_its_budget_ends_whatever_the_replies_cost(server, tmp_path):
+    tick = itertools.count(1)
+    server.latency, server.tokens_out = 0.02, lambda: 40 + 7 * (next(tick) ** 2 % 13) + 3 * next(tick)
+    for number, price in enumerate((300.1, 77.7)):  # sums of such prices leave a remainder when taken apart again
+        asked = generate(
+            asks(*map(str, range(60))),
+            tmp_path / f"{number}.jsonl",
+            concurrency=6,
+            budget=price * 0.003,
+            prices=(price / 3, price),
+            timeout=2,
+        )
+        counts = asyncio.run(asyncio.wait_for(asked, 20))
+        assert counts["replies"] > 5
+        assert counts["not asked"] == 60 - counts["replies"]
+
+
 def test_a_budget_without_prices_is_refused(server, tmp_path):
     with pytest.raises(InputError, match="prices"):
         run(asks("a"), tmp_path / "s.jsonl", budget=1.0)
@@ -344,6 +512,41 @@ def test_a_killed_run_loses_nothing_and_repeats_at_most_what_was_in_flight(tmp_p
         rows = read_store(store)
         assert sorted(int(row["skill"]) for row in rows) == list(range(40))
         assert sum(server.asked.values()) <= 40 + (4 if how == signal.SIGKILL else 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_two_processes_do_not_write_to_one_store_and_a_killed_one_leaves_it_free(tmp_path, monkeypatch):
+    store = tmp_path / "s.jsonl"
+    with LlmServer(latency=0.2) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        script = SCRIPT.format(tests=os.path.dirname(__file__), store=str(store))
+        process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+        while len(read_store(store)) < 4:
+            assert process.poll() is None, "the run ended too early"
+            time.sleep(0.02)
+        with pytest.raises(InputError, match=r"another run is writing to .*s\.jsonl"):
+            run(asks("mine"), store)
+        (tmp_path / "results.jsonl").write_text(result_line(asks("mine")[0]) + "\n")
+        with pytest.raises(InputError, match="another run is writing to"):
+            read_batch(tmp_path / "results.jsonl", asks("mine"), store)
+        assert process.poll() is None, "the other run should still be there"
+        assert server.asked["mine"] == 0
+        assert run(asks("mine"), tmp_path / "another.jsonl")["replies"] == 1
+        process.kill()
+        process.wait(30)
+        assert run(asks("mine"), store)["replies"] == 1
+        assert len({row["skill"] for row in read_store(store)}) == len(read_store(store))
+
+
+def test_two_runs_in_one_process_do_not_pay_twice_either(server, tmp_path):
+    async def both():
+        runs = (generate(asks("a", "b"), tmp_path / "s.jsonl") for _ in range(2))
+        return await asyncio.gather(*runs, return_exceptions=True)
+
+    first, second = asyncio.run(both())
+    assert first["replies"] == 2
+    assert isinstance(second, InputError)
+    assert server.asked == {"a": 1, "b": 1}
 
 
 # The Batch API

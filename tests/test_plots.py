@@ -22,19 +22,6 @@ def _close_figures():
     plt.close("all")
 
 
-def test_top_skills_draws_a_bar_a_skill_the_best_on_top():
-    ax = plots.top_skills(["bake bread", "lay bricks"], [0.7, 0.2], "a sentence")
-    assert [bar.get_width() for bar in ax.patches] == [0.7, 0.2]
-    assert ax.patches[0].get_y() > ax.patches[1].get_y()
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["bake bread", "lay bricks"]
-
-
-def test_scores_by_kind_draws_every_score():
-    ax = plots.scores_by_kind({"skill": [0.5, 0.6], "no skill": [0.4]}, "scores")
-    drawn = [sorted(dots.get_offsets()[:, 0].tolist()) for dots in ax.collections]
-    assert drawn == [[0.5, 0.6], [0.4]]
-
-
 def test_metrics_are_drawn_with_their_intervals_times_100():
     ax = plots.metrics_with_intervals({"lexical": 0.5}, {"lexical": (0.4, 0.6)}, "RP@5")
     interval, point = ax.lines
@@ -49,12 +36,6 @@ def test_a_treemaps_areas_are_the_sizes_and_one_box_is_marked():
     assert areas == [0.1, 0.3, 0.6]
     assert len({box.get_facecolor() for box in ax.patches}) == 2
     assert "cook" in boxes
-
-
-def test_word_counts_are_shares():
-    ax = plots.word_counts({"short": ["a", "b c"], "long": ["d e f g"] * 3})
-    heights = [round(bar.get_height(), 6) for bar in ax.patches]
-    assert heights == [0.5, 0.5, 1.0]
 
 
 def test_curves_pass_through_their_points_and_are_named():

@@ -1,10 +1,12 @@
 """The real data, through the same loaders: `make test-real`. A missing file is a failure, never a skip."""
 
+import ast
 import json
 import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from helpers import registry
@@ -206,3 +208,30 @@ def test_most_names_in_the_papers_table_of_related_skills_are_alternative_labels
             for i in map(esco.index_of.get, row["names the skills"])
         )
     assert sum(not row["is a preferred label"] for row in rows) == 16  # as chapter 03 says
+
+
+def test_every_label_of_skillskape_is_a_gold_label_as_chapter_04_says(esco):
+    told = set()
+    for cell in pd.read_csv(registry.find("skillskape_train.csv"))["skills"]:
+        told |= {label.strip() for label in ast.literal_eval(cell)} - {"UNK"}
+    gold = {name: {esco.labels[i] for part in load_benchmark(*name, esco).gold for i in part} for name in COUNTS}
+    tests = gold["tech", "test"] | gold["house", "test"]
+    assert len(told) == len(told & set().union(*gold.values())) == 514
+    record = stored("04/skillskape-labels.json")
+    assert record["labels"]["train"] == {
+        "n": 514,
+        **{" ".join(name): len(told & found) for name, found in gold.items()},
+        "all": 514,
+        "test": len(told & tests),
+    }
+    tech = load_benchmark("tech", "test", esco)
+    assert record["rp@5"]["tech lexical"]["all labels"][0] == pytest.approx(
+        100 * evaluate(run_benchmark(LexicalRanker(esco), tech), tech).mean["rp@5"], abs=0.1
+    )
+    among = np.array([esco.index_of[label] for label in sorted(told)])
+    order = LexicalRanker(esco).rank(tech.sentences, len(esco)).indices
+    hits = [
+        np.isin(row[np.isin(row, among)][:5], found).sum() / min(5, len(found))
+        for row, found in zip(order, tech.gold, strict=True)
+    ]
+    assert record["rp@5"]["tech lexical"]["SkillSkape's labels"][0] == pytest.approx(100 * np.mean(hits), abs=0.1)

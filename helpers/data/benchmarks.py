@@ -18,14 +18,8 @@ from helpers.taxonomy import SAMPLE_DIR, Taxonomy
 
 NO_SKILL_LABELS = ("UNDERSPECIFIED", "LABEL NOT PRESENT")
 SPLITS = ("validation", "test")
-# Each benchmark's file name, its splits, and whether it ships with the book.
-_BENCHMARKS: dict[str, tuple[str, tuple[str, ...], bool]] = {
-    "tech": ("tech_{split}_annotations.csv", SPLITS, False),
-    "house": ("house_{split}_annotations.csv", SPLITS, False),
-    "techwolf": ("techwolf_{split}_annotations.csv", ("test",), False),
-    "sample-tech": ("sample_tech_{split}_annotations.csv", SPLITS, True),
-    "sample-general": ("sample_general_{split}_annotations.csv", SPLITS, True),
-}
+# Each benchmark's splits.
+_BENCHMARKS = {"tech": SPLITS, "house": SPLITS, "techwolf": ("test",), "sample-tech": SPLITS, "sample-general": SPLITS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +82,7 @@ def read_benchmark(path: str | Path, taxonomy: Taxonomy, name: str | None = None
 def _annotations_path(name: str, split: str) -> Path:
     if name not in _BENCHMARKS:
         raise InputError(f"no benchmark {name!r}; choose one of: {', '.join(_BENCHMARKS)}")
-    template, splits, shipped = _BENCHMARKS[name]
-    if split not in splits:
-        raise InputError(f"benchmark {name} has no split {split!r}; it has: {', '.join(splits)}")
-    file_name = template.format(split=split)
-    return SAMPLE_DIR / "benchmarks" / file_name if shipped else registry.find(file_name)
+    if split not in _BENCHMARKS[name]:
+        raise InputError(f"benchmark {name} has no split {split!r}; it has: {', '.join(_BENCHMARKS[name])}")
+    file_name = f"{name.replace('-', '_')}_{split}_annotations.csv"
+    return SAMPLE_DIR / "benchmarks" / file_name if name.startswith("sample-") else registry.find(file_name)

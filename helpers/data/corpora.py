@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ import pandas as pd
 
 from helpers import registry
 from helpers.data.benchmarks import load_annotations
-from helpers.files import InputError, read_csv, require_columns, sha256_texts
+from helpers.files import InputError, read_csv, reason, require_columns, sha256_texts
 from helpers.taxonomy import SAMPLE_DIR, load_taxonomy
 
 JOB_AD_FILES = ("skillspan_train.json", "skillspan_dev.json", "green_train.json", "sayfullina_train.json")
@@ -53,6 +54,22 @@ def load_corpus(name: str) -> Corpus:
     return read_corpus(name)
 
 
+def load_labelled(name: str) -> list[tuple[str, str]]:
+    """Public sentences of language models as (sentence, skill's label): "synthetic" (paper 2) or "skillskape"."""
+    if name == "synthetic":
+        table = pd.read_parquet(registry.find("synthetic-esco-skill-sentences.parquet"))
+        require_columns(table, ("skill", "sentence"), "synthetic-esco-skill-sentences.parquet")
+        return list(zip(table["sentence"], table["skill"], strict=True))
+    table = pd.concat(
+        read_csv(registry.find(f"skillskape_{part}.csv"), ("sentence", "skills")) for part in ("train", "dev", "test")
+    )
+    return [
+        (sentence, label.strip())
+        for sentence, labels in zip(table["sentence"], table["skills"], strict=True)
+        for label in ast.literal_eval(labels)
+    ]
+
+
 def load_sample_truth() -> pd.DataFrame:
     """What the sample's sentences really ask for, known because a script wrote them: for evaluation only.
 
@@ -73,21 +90,20 @@ def read_corpus(path: str | Path, column: str = "sentence") -> Corpus:
     suffix = path.suffix.lower()
     if suffix in (".jsonl", ".json"):
         table = pd.DataFrame(_json_lines(path), dtype=object)
-        require_columns(table, (column,), str(path))
     elif suffix == ".parquet":
         try:
             table = pd.read_parquet(path)
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: not a Parquet file ({str(error).splitlines()[0]})") from None
-        require_columns(table, (column,), str(path))
+            raise InputError(f"{path}: not a Parquet file ({reason(error)})") from None
     elif suffix in (".csv", ".gz"):
-        table = read_csv(path, (column,))
+        table = read_csv(path, ())
     else:
         raise InputError(f"{path}: unknown kind of file {suffix!r}; use .csv, .jsonl or .parquet")
+    require_columns(table, (column,), str(path))
     texts = table[column].dropna()
-    strange = [(row, text) for row, text in texts.items() if not isinstance(text, str)]
-    if strange:
-        raise InputError(f"{path}, record {strange[0][0] + 1}: {strange[0][1]!r} is no text")
+    for row, text in texts.items():
+        if not isinstance(text, str):
+            raise InputError(f"{path}, record {row + 1}: {text!r} is no text")
     return _unique(path.stem, ((f"{path.stem}:{row}", text.strip()) for row, text in texts.items()))
 
 
@@ -96,24 +112,16 @@ def _load_job_ads() -> Corpus:
 
     25 benchmark sentences stand in SkillSpan's training file and 10 more in its development file.
     """
-    benchmark = {
-        _normal(sentence)
-        for name in ("tech", "house")
-        for split in ("validation", "test")
-        for sentence in load_annotations(name, split)["sentence"]
-    }
+    splits = [load_annotations(name, split) for name in ("tech", "house") for split in ("validation", "test")]
+    benchmark = {_normal(sentence) for rows in splits for sentence in rows["sentence"]}
 
-    def rows() -> Iterable[tuple[str, str]]:
-        for file_name in JOB_AD_FILES:
-            path = registry.find(file_name)
-            for number, record in enumerate(_json_lines(path)):
-                if "tokens" not in record:
-                    raise InputError(f"{path}, line {number + 1}: no field 'tokens'")
-                sentence = " ".join(record["tokens"])
-                if _normal(sentence) not in benchmark:
-                    yield f"{path.stem}:{number}", sentence
-
-    return _unique("job-ads", rows())
+    rows = []
+    for path in map(registry.find, JOB_AD_FILES):
+        for number, record in enumerate(_json_lines(path)):
+            sentence = " ".join(record["tokens"])
+            if _normal(sentence) not in benchmark:
+                rows.append((f"{path.stem}:{number}", sentence))
+    return _unique("job-ads", rows)
 
 
 def _with_descriptions(corpus: Corpus, name: str) -> Corpus:
@@ -144,18 +152,17 @@ def _normal(sentence: str) -> str:
 
 
 def _json_lines(path: Path) -> list[dict]:
-    records = []
-    number = 0
     try:
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                number += 1
-                if line.strip():
-                    records.append(json.loads(line))
+        lines = path.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {number}: not valid JSON ({error.msg})") from None
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            if line.strip():
+                records.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}, line {number}: not valid JSON ({error.msg})") from None
     if not records:
         raise InputError(f"{path}: the file is empty")
     return records

@@ -72,15 +72,15 @@ class Classifiers:
         try:
             tensors = _read(folder / "classifiers.safetensors")
             facts = json.loads(record.read_text(encoding="utf-8"))
-            n_skills = int(facts.pop("n_skills"))
-            skills, weights, bias = (tensors[name] for name in ("skills", "weights", "bias"))
+            loaded = cls(**tensors, n_skills=facts.pop("n_skills"), facts=facts)
         except InputError:
             raise
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise InputError(f"{folder}: not a folder of classifiers ({error!r}); train again") from None
-        if not len(skills) == len(weights) == len(bias) or skills.max(initial=-1) >= n_skills:
+        rows = {len(loaded.skills), len(loaded.weights), len(loaded.bias)}
+        if len(rows) > 1 or loaded.skills.max(initial=-1) >= loaded.n_skills:
             raise InputError(f"{folder}: its two files do not belong together; train again")
-        return cls(skills, weights, bias, n_skills, facts)
+        return loaded
 
 
 class ClassifierRanker:
@@ -168,9 +168,8 @@ def train_classifiers(
                 folder.mkdir(parents=True, exist_ok=True)
                 _write(paths[number], fitted)
             bar.update(len(blocks[number]))
-    empty = _pack([], [], [], np.zeros((0, embeddings.shape[1])))
-    parts = [done[number] for number in sorted(done)] or [empty]
-    whole = {name: np.concatenate([part[name] for part in parts]) for name in empty}
+    parts = [done[number] for number in sorted(done)] or [_fit_block(0, embeddings, {}, c)[1]]
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     facts = {
         "c": c,
         "strategies": list(sampler.related),
@@ -178,7 +177,7 @@ def train_classifiers(
         "negatives_per_positive": sampler.per_positive,
         "seed": sampler.seed,
         "n_trained": len(whole["skills"]),
-        **{name: int(count) for name, count in zip(COUNTS, whole["counts"].sum(axis=0), strict=True)},
+        **dict(zip(COUNTS, whole["counts"].sum(axis=0).tolist(), strict=True)),
         "versions": package_versions(),
     }
     classifiers = Classifiers(whole["skills"], whole["weights"], whole["bias"], len(sampler.positives), facts)
@@ -206,18 +205,13 @@ def _fit_block(number: int, embeddings: np.ndarray, samples: dict[int, Sample], 
             model = LogisticRegression(C=c).fit(embeddings[rows].astype(np.float64), y)
             skills.append(skill)
             models.append(np.append(model.coef_[0], model.intercept_))
-            unconverged = int(model.n_iter_[0] >= model.max_iter)
-            drawn = (sample.n_hard, sample.n_fallback, sample.n_missing)
-            counts.append((len(sample.positives), len(sample.negatives), *drawn, unconverged))
-    models = np.array(models).reshape(-1, embeddings.shape[1] + 1)
-    return number, _pack(skills, models[:, -1], counts, models[:, :-1])
-
-
-def _pack(skills: Sequence[int], bias: Sequence[float], counts: Sequence[tuple], weights: np.ndarray) -> dict:
-    return {
+            drawn = (len(sample.positives), len(sample.negatives), sample.n_hard, sample.n_fallback, sample.n_missing)
+            counts.append((*drawn, int(model.n_iter_[0] >= model.max_iter)))
+    parameters = np.array(models, dtype=np.float32).reshape(-1, embeddings.shape[1] + 1)
+    return number, {
         "skills": np.array(skills, dtype=np.int64),
-        "weights": weights.astype(np.float32),
-        "bias": np.array(bias, dtype=np.float32),
+        "weights": parameters[:, :-1],
+        "bias": parameters[:, -1],
         "counts": np.array(counts, dtype=np.int64).reshape(-1, len(COUNTS)),
     }
 

@@ -1,30 +1,357 @@
-"""One encoder for sentences and skill names: every skill ranked by cosine (paper 2, section 2.3).
+"""One encoder for sentences and skill names, trained so that a sentence lies near its skill (paper 2, section 2.3).
 
-With a stock encoder, as here, this is zero-shot: nothing has been trained on skills.
+Training pairs come from `load_pairs`; `train` lays out every batch of the run before it begins, and leaves the rest to
+sentence-transformers; `BiEncoder` ranks every skill by cosine. With a stock encoder that is zero-shot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import torch
 from sentence_transformers import SentenceTransformer
 
-from helpers.encoders import encode
+try:  # where it lies since version 6 of sentence-transformers, and before
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+except ModuleNotFoundError:
+    from sentence_transformers.losses import MultipleNegativesRankingLoss
+
+from helpers.data.corpora import SAMPLE_REPLIES, load_corpus, load_labelled
+from helpers.encoders import encode, identity, load_encoder
+from helpers.extraction.generation import read_store, sentences_of
+from helpers.extraction.matching import LiteralMatcher, reliable_names
 from helpers.extraction.ranking import Ranking, rank_in_blocks
+from helpers.files import InputError, atomic_write, sha256_texts
+from helpers.profiles import Profile
 from helpers.taxonomy import Taxonomy
+
+KINDS = ("descriptions", "altlabels", "sentences", "distant", "skillskape")
+NAMES = ("label", "max", "mix")
+SCALE = 20.0  # of the cosines in the loss; paper 2, Appendix C, as the rest of `Training`
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """n training pairs: a text, and the skill it speaks of as a taxonomy index; `skills` is an int array (n,)."""
+
+    texts: tuple[str, ...]
+    skills: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __add__(self, other: Pairs) -> Pairs:
+        return Pairs(self.texts + other.texts, np.concatenate([self.skills, other.skills]))
+
+
+@dataclass(frozen=True)
+class Training:
+    """The settings of a run; the defaults are Appendix C's.
+
+    `steps` stops after so many batches, epoch after epoch if need be, instead of after `epochs`. On a GPU mixed
+    precision is fp16; on a processor it is asked for with `bf16`, which pays where the hardware has it (AVX512-BF16).
+    """
+
+    augment: bool = True
+    epochs: int = 1
+    steps: int | None = None
+    batch_size: int = 64
+    learning_rate: float = 2e-5
+    warmup: float = 0.05
+    bf16: bool = False
+    seed: int = 0
+
+
+def pairs_from(named: Iterable[tuple[str, int]]) -> Pairs:
+    """Pairs from (text, skill) tuples; empty texts and repeated pairs are left out."""
+    kept = list(dict.fromkeys((text.strip(), int(skill)) for text, skill in named if text.strip()))
+    texts, skills = zip(*kept, strict=True) if kept else ((), ())
+    return Pairs(texts, np.array(skills, dtype=np.int64))
+
+
+def load_pairs(kind: str, taxonomy: Taxonomy, profile: Profile) -> Pairs:
+    """Training pairs of one kind; several are joined with +.
+
+    "descriptions" and "altlabels" come from the taxonomy, "sentences" from a language model (the profile's), "distant"
+    from literal matches in the profile's corpus (paper 1), and "skillskape" from SkillSkape, whose skills are the
+    benchmarks' own: a result with it says so. A path names a reader's own store of replies (`generation`).
+    """
+    source = profile.sentences if kind == "sentences" else kind
+    source = str(SAMPLE_REPLIES) if source == "sample" else source
+    if kind == "descriptions":
+        named = zip(taxonomy.descriptions, range(len(taxonomy)), strict=True)
+    elif kind == "altlabels":
+        named = ((name, skill) for skill, names in enumerate(taxonomy.alt_labels) for name in names)
+    elif kind == "distant":
+        sentences = load_corpus(profile.corpus).sentences
+        found = LiteralMatcher(reliable_names(taxonomy)).labels(sentences)
+        named = ((text, skill) for text, skills in zip(sentences, found, strict=True) for skill in skills)
+    elif source in ("synthetic", "skillskape"):
+        named = (
+            (text, taxonomy.index_of[label]) for text, label in load_labelled(source) if label in taxonomy.index_of
+        )
+    elif source.endswith(".jsonl"):
+        rows = [row for row in read_store(source) if row["prompt_version"] == "v2"]
+        unknown = {row["skill"] for row in rows} - set(taxonomy.index_of)
+        if unknown or not rows:
+            what = (
+                f"skill {min(unknown)!r} is not in the taxonomy {taxonomy.name}" if unknown else "no reply to prompt v2"
+            )
+            raise InputError(f"{source}: {what}")
+        named = ((text, taxonomy.index_of[label]) for label, texts in sentences_of(rows).items() for text in texts)
+    else:
+        raise InputError(f"no training data {kind!r}; choose one of {', '.join(KINDS)}, or a .jsonl store of replies")
+    return pairs_from(named)
+
+
+def batches(skills: np.ndarray, training: Training) -> Iterator[tuple[int, np.ndarray]]:
+    """The batches of a run as (epoch, indices of pairs): full ones, no two pairs of a skill in any.
+
+    Each epoch is shuffled anew by (seed, epoch). What does not fill a batch waits for the next epoch, and is left
+    out after the last one: of a skill with more pairs than there are batches, that is the rest.
+    """
+    size = min(training.batch_size, len(np.unique(skills)))
+    if size < 2:
+        raise InputError("contrastive training needs pairs of at least two skills")
+    epoch, done, waiting = 0, 0, np.zeros(0, dtype=np.int64)
+    while done < training.steps if training.steps else epoch < training.epochs:
+        rng = np.random.default_rng([training.seed, epoch])
+        waiting = np.concatenate([waiting, rng.permutation(len(skills))])
+        while len(waiting) >= size and (not training.steps or done < training.steps):
+            for front in (waiting[: 4 * size], waiting):  # all that waits, if there are many repeats in front
+                first = np.sort(np.unique(skills[front], return_index=True)[1])[:size]
+                if len(first) == size:
+                    break
+            else:
+                break
+            yield epoch, waiting[first]
+            done += 1
+            waiting = np.delete(waiting, first)
+        epoch += 1
+
+
+def augmented(pairs: Pairs, batch: np.ndarray, rng: np.random.Generator) -> list[str]:
+    """Each text with another one in front or behind, half and half, whose skill is not in the batch (section 2.3)."""
+    others = _outside(rng, len(pairs), len(batch), lambda drawn: np.isin(pairs.skills[drawn], pairs.skills[batch]))
+    return [
+        " ".join((pairs.texts[other], pairs.texts[own]) if front else (pairs.texts[own], pairs.texts[other]))
+        if other >= 0
+        else pairs.texts[own]
+        for own, other, front in zip(batch, others, rng.random(len(batch)) < 0.5, strict=True)
+    ]
+
+
+def _outside(
+    rng: np.random.Generator, n: int, size: int, forbidden: Callable[[np.ndarray], np.ndarray], tries: int = 100
+) -> np.ndarray:
+    """`size` draws from range(n) that are not forbidden; -1 where none was found (there may be none)."""
+    drawn = rng.integers(n, size=size)
+    for _ in range(tries):
+        wrong = forbidden(drawn)
+        if not wrong.any():
+            return drawn
+        drawn[wrong] = rng.integers(n, size=wrong.sum())
+    return np.where(forbidden(drawn), -1, drawn)
+
+
+def layout(
+    pairs: Pairs, labels: Sequence[str], training: Training, related: Sequence[np.ndarray] | None = None
+) -> tuple[dict[str, list[str]], int]:
+    """Every row of the run in order, and the batch size: columns "sentence" (the query), "skill" (its label).
+
+    With `related` (see `negatives.related_skills`) also "negative": the label of a related skill that is no label of
+    the batch; of any other skill where there is none. A pure function of its arguments, so that a run that was
+    interrupted sees the same rows again.
+    """
+    rows: dict[str, list[str]] = {"sentence": [], "skill": []} | ({"negative": []} if related is not None else {})
+    size = 0
+    for number, (epoch, batch) in enumerate(batches(pairs.skills, training)):
+        rng = np.random.default_rng([training.seed, epoch, number])
+        size = len(batch)
+        texts = augmented(pairs, batch, rng) if training.augment else [pairs.texts[i] for i in batch]
+        rows["sentence"] += texts
+        rows["skill"] += [labels[skill] for skill in pairs.skills[batch]]
+        if related is not None:
+            own = pairs.skills[batch]
+            anywhere = _outside(rng, len(labels), size, lambda drawn, own=own: np.isin(drawn, own))
+            for skill, other in zip(own, anywhere, strict=True):
+                hard = np.setdiff1d(related[skill], own)
+                rows["negative"].append(labels[rng.choice(hard) if len(hard) else other])
+    return rows, size
+
+
+def train(
+    encoder: SentenceTransformer,
+    pairs: Pairs,
+    labels: Sequence[str],
+    out: str | Path | None = None,
+    training: Training = Training(),
+    related: Sequence[np.ndarray] | None = None,
+    validate: Callable[[SentenceTransformer], float] | None = None,
+) -> tuple[SentenceTransformer, list[dict]]:
+    """Train a copy of the encoder with multiple negatives ranking loss (section 2.3, Appendix C).
+
+    Parameters
+    ----------
+    labels : the skills' preferred labels, in taxonomy order
+    out : folder for the trained encoder. Beside it, until the end, `<out>.partial` holds what a run that was
+        interrupted goes on from. A folder with the same training is read instead. None keeps nothing
+    related : for each skill related skills, to give each pair a hard negative as well (papers 1 and 2 joined)
+    validate : called with the encoder after every tenth of the run; its figure goes into the history
+
+    Returns
+    -------
+    The trained encoder, and the history: {"step", "loss"} and {"step", "validation"} entries in order.
+    Raises InputError for too few skills, or when `out` holds something else.
+    """
+    rows, size = layout(pairs, labels, training, related)
+    steps = len(rows["skill"]) // size if size else 0
+    if not steps:
+        raise InputError("not one full batch: give more pairs, or a smaller batch size")
+    facts = dataclasses.asdict(training) | {
+        "steps": steps,
+        "encoder": identity(encoder),
+        "rows_sha256": sha256_texts([text for column in rows.values() for text in column]),
+        "device": encoder.device.type,
+    }
+    facts = json.loads(json.dumps(facts))
+    if out is None:
+        with tempfile.TemporaryDirectory() as folder:
+            return _run(encoder, rows, size, facts, Path(folder), validate)
+    out = Path(out)
+    partial = out.with_name(out.name + ".partial")
+    for folder in (out, partial):
+        told = folder / "training.json"
+        if folder.exists() and not (told.exists() and json.loads(told.read_text(encoding="utf-8"))["facts"] == facts):
+            raise InputError(f"{folder} holds something else than this training; remove it or name another folder")
+    if not out.exists():
+        partial.mkdir(parents=True, exist_ok=True)
+        _write_facts(partial, facts, [])
+        trained, history = _run(encoder, rows, size, facts, partial, validate)
+        trained.save(str(partial / "model"), create_model_card=False)
+        _write_facts(partial / "model", facts, history)
+        os.replace(partial / "model", out)
+        shutil.rmtree(partial)
+    history = json.loads((out / "training.json").read_text(encoding="utf-8"))["history"]
+    return load_encoder(str(out), encoder.device.type), history
+
+
+def _write_facts(folder: Path, facts: dict, history: list[dict]) -> None:
+    with atomic_write(folder / "training.json") as file:
+        json.dump({"facts": facts, "history": history}, file, indent=1)
+
+
+def _run(
+    encoder: SentenceTransformer,
+    rows: dict[str, list[str]],
+    size: int,
+    facts: dict,
+    folder: Path,
+    validate: Callable[[SentenceTransformer], float] | None,
+) -> tuple[SentenceTransformer, list[dict]]:
+    import transformers
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from transformers.trainer_utils import get_last_checkpoint
+
+    steps = facts["steps"]
+    model = copy.deepcopy(encoder)  # the one that came in may be in use, and its embeddings are cached
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=1,  # the rows hold all epochs, one after the other
+        per_device_train_batch_size=size,
+        batch_sampler=_in_order,
+        learning_rate=facts["learning_rate"],
+        weight_decay=0.01,  # what sentence-transformers' own training had when the paper was written
+        lr_scheduler_type="linear",
+        warmup_steps=round(facts["warmup"] * steps),
+        fp16=model.device.type == "cuda" and not facts["bf16"],
+        bf16=facts["bf16"],
+        use_cpu=model.device.type == "cpu",
+        seed=facts["seed"],
+        logging_steps=max(1, steps // 60),
+        save_steps=max(1, -(-steps // 10)),
+        save_total_limit=1,
+        report_to="none",
+        disable_tqdm=bool(os.environ.get("TQDM_DISABLE")),
+        dataloader_pin_memory=model.device.type == "cuda",
+    )
+
+    class Validation(transformers.TrainerCallback):
+        def on_step_end(self, args, state, control, **_) -> None:  # noqa: ANN001  (as the base class has them)
+            if validate is not None and (state.global_step % max(1, steps // 10) == 0 or state.global_step == steps):
+                model.eval()
+                state.log_history.append({"step": state.global_step, "validation": validate(model)})
+                model.train()
+
+    trainer = SentenceTransformerTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_dict(rows),
+        loss=MultipleNegativesRankingLoss(ByLength(model) if model.device.type == "cpu" else model, scale=SCALE),
+        callbacks=[Validation()],
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)))
+    told = [entry for entry in trainer.state.log_history if "loss" in entry or "validation" in entry]
+    return model.eval(), [{k: entry[k] for k in ("step", "loss", "validation") if k in entry} for entry in told]
+
+
+def _in_order(dataset, batch_size: int, drop_last: bool, **_) -> torch.utils.data.BatchSampler:  # noqa: ANN001
+    return torch.utils.data.BatchSampler(torch.utils.data.SequentialSampler(dataset), batch_size, drop_last)
+
+
+class ByLength(torch.nn.Module):
+    """An encoder that runs a batch in parts of like length: the same embeddings, with less time spent on padding."""
+
+    def __init__(self, model: SentenceTransformer, parts: int = 8) -> None:
+        super().__init__()
+        self.model, self.parts = model, parts
+
+    def forward(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Token features (n, length) in, {"sentence_embedding": (n, dimension)} out."""
+        lengths = features["attention_mask"].sum(dim=1)
+        parts = lengths.argsort().chunk(self.parts)
+        tokens = {name: value for name, value in features.items() if getattr(value, "ndim", 0) == 2}
+        embeddings = [
+            self.model({name: value[part, : lengths[part].max()] for name, value in tokens.items()}) for part in parts
+        ]
+        whole = torch.cat([part["sentence_embedding"] for part in embeddings])
+        return {"sentence_embedding": whole[torch.cat(parts).argsort()]}
 
 
 class BiEncoder:
-    """Rank skills by the cosine between the embeddings of the sentence and of the preferred label."""
+    """Rank skills by the cosine between the embeddings of the sentence and of the skill's names.
 
-    def __init__(self, encoder: SentenceTransformer, taxonomy: Taxonomy) -> None:
-        self.encoder = encoder
+    `names`: "label" (the preferred label, as in the paper), "max" (the best of all names), or "mix" (the mean of both).
+    """
+
+    def __init__(self, encoder: SentenceTransformer, taxonomy: Taxonomy, names: str = "label") -> None:
+        if names not in NAMES:
+            raise InputError(f"no names {names!r}; choose one of: {', '.join(NAMES)}")
+        self.encoder, self.names = encoder, names
         self.label_embeddings = encode(encoder, taxonomy.labels)  # (n_labels, dimension), unit length
+        if names != "label":
+            every = [(label, *others) for label, others in zip(taxonomy.labels, taxonomy.alt_labels, strict=True)]
+            self.first = np.cumsum([0, *map(len, every)])[:-1]
+            self.name_embeddings = encode(encoder, [name for group in every for name in group])
 
     def rank(self, sentences: Sequence[str], k: int) -> Ranking:
         """The k best skills of each sentence; see `Ranker`."""
         return rank_in_blocks(self._score, sentences, k)
 
     def _score(self, sentences: Sequence[str]) -> np.ndarray:
-        return encode(self.encoder, sentences) @ self.label_embeddings.T
+        queries = encode(self.encoder, sentences)
+        if self.names == "label":
+            return queries @ self.label_embeddings.T
+        best = np.maximum.reduceat(queries @ self.name_embeddings.T, self.first, axis=1)
+        return best if self.names == "max" else (best + queries @ self.label_embeddings.T) / 2

@@ -13,18 +13,23 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
+
+from filelock import FileLock, Timeout
 
 from helpers.files import InputError, atomic_write
 from helpers.taxonomy import Taxonomy
 
 # A small model that is served today; SKILLBOOK_LLM names another. The paper's gpt-3.5-turbo-0301 is retired.
 DEFAULT_MODEL = "gpt-5-mini"
+OPENAI_URL = "https://api.openai.com/v1"
 PROMPTS = ("v1", "v2")
 TOKENS_PER_SENTENCE = 25  # of a reply, for the estimate before any usage is known
+MANY_FAILURES = 20  # in a row, or twice the requests in flight if that is more: then nothing works
 
 _JAVA = "- experience with Java development, preferably web-based\n- looking for a Java programmer this summer"
 _PROJECTS = (
@@ -47,6 +52,7 @@ class Request:
     skill_id: str
     prompt_version: str
     messages: tuple[dict[str, str], ...]
+    n_sentences: int = 10
 
     @property
     def messages_sha256(self) -> str:
@@ -80,24 +86,22 @@ def requests_for(
     taxonomy: Taxonomy, skills: Iterable[int] | None = None, version: str = "v2", n_sentences: int = 10
 ) -> list[Request]:
     """One request for each skill (taxonomy indices; all of them by default)."""
-    return [
-        Request(
-            taxonomy.labels[i],
-            taxonomy.ids[i],
-            version,
-            messages_for(taxonomy.labels[i], taxonomy.descriptions[i], n_sentences, version),
-        )
-        for i in (range(len(taxonomy)) if skills is None else skills)
-    ]
+    found = []
+    for i in range(len(taxonomy)) if skills is None else skills:
+        messages = messages_for(taxonomy.labels[i], taxonomy.descriptions[i], n_sentences, version)
+        found.append(Request(taxonomy.labels[i], taxonomy.ids[i], version, messages, n_sentences))
+    return found
 
 
-def estimate(requests: Sequence[Request], n_sentences: int, price_in: float, price_out: float) -> dict[str, float]:
+def estimate(
+    requests: Sequence[Request], n_sentences: int | None = None, price_in: float = 0.0, price_out: float = 0.0
+) -> dict[str, float]:
     """Requests, tokens in and out, and cost, before anything is spent. Prices are for a million tokens.
 
-    Four characters count as one token, a usual rule of thumb for English.
+    Four characters count as one token, a usual rule of thumb for English. `n_sentences`: the requests' own by default.
     """
     tokens_in = sum(len(message["content"]) // 4 + 4 for request in requests for message in request.messages)
-    tokens_out = len(requests) * n_sentences * TOKENS_PER_SENTENCE
+    tokens_out = sum(n_sentences or request.n_sentences for request in requests) * TOKENS_PER_SENTENCE
     cost = (tokens_in * price_in + tokens_out * price_out) / 1e6
     return {"requests": len(requests), "tokens_in": tokens_in, "tokens_out": tokens_out, "cost": cost}
 
@@ -106,7 +110,8 @@ def parse_reply(reply: str) -> list[str]:
     """The sentences of a reply, in order, each once: without bullets, numbers and quotes; [] for a refusal.
 
     If any line has a bullet or a number, only such lines count: what stands around them is preamble. Otherwise every
-    line is a sentence, unless the reply reads as a refusal.
+    line is a sentence. A refusal speaks of itself ("I cannot ...") in its first line, or in one or two plain lines of
+    what was asked ("this skill is unclear"); a list of three or more is none.
 
     >>> parse_reply('Sure! Here are two:\\n1. "Bake bread."\\n2. Knead dough')
     ['Bake bread.', 'Knead dough']
@@ -114,28 +119,29 @@ def parse_reply(reply: str) -> list[str]:
     lines = [line.strip() for line in reply.splitlines()]
     lines = [line for line in lines if line and not line.startswith("```")]
     listed = [match[1] for line in lines if (match := _LISTED.match(line))]
-    if not listed:
-        if is_refusal(reply):
-            return []
-        listed = lines
-    listed = [line for line in listed if not line.strip("*_ ").endswith(":")]  # headings
-    cleaned = (line.replace("**", "").strip().strip("\"“”'*_").strip() for line in listed)
-    return list(dict.fromkeys(line for line in cleaned if re.search(r"\w", line)))
+    found = [line for line in listed or lines if not line.strip("*_ ").endswith(":")]  # headings
+    found = [line.replace("**", "").strip().strip("\"“”'*_").strip() for line in found]
+    found = list(dict.fromkeys(line for line in found if re.search(r"\w", line)))
+    first = found[0].replace("’", "'") if found else ""
+    if not (listed and len(found) > 2) and _OF_ITSELF.search(first):
+        return []
+    return [] if not listed and len(found) < 3 and _OF_THE_REQUEST.match(first) else found
 
 
 _LISTED = re.compile(r"^(?:[-•–—]|\*(?!\*)|\(?\d{1,3}[.):](?!\d))\s*(.*\w.*)$")
-_REFUSAL = re.compile(
-    r"\b(?:sorry|apologi[sz]e|unable|cannot|(?:can|could|do|did|am)n't|can't|as an ai|unclear|unlikely|clarify"
-    r"|insufficient|not (?:sure|certain|aware|familiar|able|enough|sufficient|possible)"
-    r"|more (?:context|information|details))\b",
-    re.IGNORECASE,
+_OF_ITSELF = re.compile(
+    r"(?i)^(?:sorry|(?:my )?apologies)\b|\bI(?:'m|'ve| am| was| have)? (?:\w+ly )?(?:sorry|afraid|apologi[sz]e|no|not"
+    r"|un(?:able|sure|aware|familiar)|can(?:not| not|'t)|(?:could|do|did)(?:n't| not))\b(?! (?:wait|only|just))"
+)
+_OF_THE_REQUEST = re.compile(  # both in one sentence, the first
+    r"(?i)^(?=[^.?!]*\b(?:unclear|unlikely|ambiguous|insufficient|clarify|not (?:an?|enough|clear|typically|possible)"
+    r"|more (?:context|information|details))\b)[^.?!]*\b(?:job ads?|(?:this|the|an?) (?:\w+ )?(?:skill|term)|context)\b"
 )
 
 
 def is_refusal(reply: str) -> bool:
-    """Whether a reply holds no list and says why there is none (or says nothing at all)."""
-    lines = [line.strip() for line in reply.splitlines() if line.strip()]
-    return not any(map(_LISTED.match, lines)) and (not lines or bool(_REFUSAL.search(reply.replace("’", "'"))))
+    """Whether a reply holds no sentences: it says why there are none, or nothing at all."""
+    return not parse_reply(reply)
 
 
 def read_store(path: str | Path) -> list[dict]:
@@ -144,13 +150,12 @@ def read_store(path: str | Path) -> list[dict]:
     A last line that was cut off in the middle is left out. Raises InputError, with the line, for any other damage.
     """
     path = Path(path)
+    keys = {"prompt_version", "model", "skill", "messages_sha256", "reply"}
     rows = []
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True) if path.exists() else (), start=1):
         try:
             row = json.loads(line)
-            if not isinstance(row, dict) or not {"prompt_version", "model", "skill", "messages_sha256", "reply"} <= set(
-                row
-            ):
+            if not isinstance(row, dict) or not keys <= set(row):
                 raise ValueError
         except ValueError:
             if not line.endswith(b"\n"):
@@ -182,7 +187,7 @@ async def generate(
     """Ask for what the store does not hold yet, and append each reply as it comes.
 
     In a notebook `await generate(...)`; elsewhere `asyncio.run(generate(...))`. The endpoint is OPENAI_BASE_URL, or
-    OpenAI's; the key OPENAI_API_KEY, which never reaches the store or a message.
+    OpenAI's; the key OPENAI_API_KEY, which never reaches the store or a message. One run at a time writes to a store.
 
     Parameters
     ----------
@@ -198,7 +203,8 @@ async def generate(
 
     Raises
     ------
-    InputError : no key, a key or model that the server refuses, or a budget without prices.
+    InputError : no key or no URL, a budget without prices, another run on the same store; or what makes going on
+        pointless: a key or model that the server refuses, an empty account, MANY_FAILURES one after the other.
     """
     import openai
     from tqdm import tqdm
@@ -207,81 +213,95 @@ async def generate(
         raise InputError("a budget is a number, and needs prices: what a million tokens in and out cost")
     if max_requests is not None and max_requests < 1:
         raise InputError(f"at most {max_requests} requests: give 1 or more")
-    if not os.environ.get("OPENAI_API_KEY") and not os.environ.get("OPENAI_BASE_URL"):
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    url = os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI_URL
+    if not key and url == OPENAI_URL:
         raise InputError("no endpoint: set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own")
-    model = model or os.environ.get("SKILLBOOK_LLM") or DEFAULT_MODEL
-    store = Path(store)
-    done = {(row["prompt_version"], row["model"], row["messages_sha256"]) for row in read_store(store)}
-    distinct = {(r.prompt_version, model, r.messages_sha256): r for r in requests}
-    todo = [request for key, request in distinct.items() if key not in done]
-    counts = Counter({"already there": len(distinct) - len(todo)})
-    _mend(store)
-    key = os.environ.get("OPENAI_API_KEY", "").strip() or "none"
     if not (key.isascii() and key.isprintable()):
         raise InputError("OPENAI_API_KEY holds characters that no key has; set it again")
-    waiting = iter(todo[:max_requests])
-    spent = reserved = 0.0
-    dearest = estimate(todo[:1], 10, *prices)["cost"]  # of a reply so far; at first a guess
+    if not re.match(r"https?://[^/\s]", url):  # not shown: it may hold a password
+        raise InputError("OPENAI_BASE_URL must begin with http:// or https://, as in http://localhost:8000/v1")
+    model = model or os.environ.get("SKILLBOOK_LLM") or DEFAULT_MODEL
+    counts: Counter = Counter()
+    waiting: Iterator[Request] = iter(())
+    spent = dearest = 0.0  # the dearest reply so far; at first a guess
+    in_flight, failed_in_a_row, trouble = 0, 0, ""
+
+    def stop(why: str) -> None:
+        nonlocal trouble, waiting
+        trouble, waiting = trouble or why, iter(())
+        raise InputError(why)
 
     async def ask(client: openai.AsyncOpenAI, request: Request, file: BinaryIO) -> None:
-        nonlocal spent, dearest
+        nonlocal spent, dearest, failed_in_a_row
         try:
             answer = await client.chat.completions.create(model=model, messages=list(request.messages))
-            reply, usage = answer.choices[0].message.content or "", answer.usage
-            if not isinstance(reply, str):
-                raise TypeError
-        except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
-            what = "model" if isinstance(error, openai.NotFoundError) else "key"
-            raise InputError(
-                f"the server refused the {what} (HTTP {error.status_code}): check SKILLBOOK_LLM, OPENAI_API_KEY "
-                "and OPENAI_BASE_URL"
-            ) from None
+            reply = "" + (answer.choices[0].message.content or "")  # TypeError if it is no text
         except (openai.OpenAIError, ValueError, AttributeError, TypeError, IndexError) as error:
-            counts[f"failed: {type(error).__name__}"] += 1  # its text may hold anything, so it is not shown
+            kind, status = type(error).__name__, getattr(error, "status_code", None)  # its text may hold anything
+            counts[f"failed: {kind}"] += 1
+            failed_in_a_row += 1
+            if status in (401, 404):
+                what = f"the server refused the {'key' if status == 401 else 'model'} (HTTP {status})"
+                stop(f"{what}: check SKILLBOOK_LLM, OPENAI_API_KEY and OPENAI_BASE_URL")
+            elif getattr(error, "code", None) == "insufficient_quota":
+                stop("the account's quota is used up (HTTP 429, insufficient_quota)")
+            elif failed_in_a_row >= max(MANY_FAILURES, 2 * concurrency):
+                stop(f"{failed_in_a_row} requests in a row failed, the last with {kind}: check key and server")
             return
         names = ("prompt_tokens", "completion_tokens")
-        used = {name: n for name in names if isinstance(n := getattr(usage, name, None), int)}
+        used = {name: n for name in names if isinstance(n := getattr(answer.usage, name, None), int)}
         file.write(_line(request, model, reply, used or None))  # before anything else can fail
         file.flush()
+        failed_in_a_row = 0
         counts["replies"] += 1
         counts["refused"] += is_refusal(reply)
-        cost = (
-            sum(used[name] * price for name, price in zip(names, prices, strict=True)) / 1e6
-            if len(used) == 2
-            else dearest
-        )
+        counted = [used[name] * price for name, price in zip(names, prices, strict=True) if name in used]
+        cost = sum(counted) / 1e6 if len(counted) == 2 else dearest
         spent, dearest = spent + cost, max(dearest, cost)
 
     async def work(client: openai.AsyncOpenAI, file: BinaryIO, bar: tqdm) -> None:
-        nonlocal reserved
-        while (request := next(waiting, None)) is not None:
-            while budget is not None and spent + reserved + dearest > budget:
-                if not reserved:
+        nonlocal in_flight
+        while True:
+            if budget is not None:
+                # The first reply tells what one costs; later, what is in flight may turn out cheaper.
+                while in_flight and (not counts["replies"] or spent + (in_flight + 1) * dearest > budget):
+                    await asyncio.sleep(0.01)
+                if spent + dearest > budget:
                     return
-                await asyncio.sleep(0.01)  # what is in flight may turn out cheaper
-            held = dearest
-            reserved += held
+            if (request := next(waiting, None)) is None:
+                return
+            in_flight += 1
             try:
                 await ask(client, request, file)
             finally:
-                reserved -= held
+                in_flight -= 1
                 bar.update()
 
-    client = openai.AsyncOpenAI(api_key=key, max_retries=max_retries, timeout=timeout)
-    with open(store, "ab") as file, tqdm(total=len(todo[:max_requests]), desc="replies", delay=2, leave=False) as bar:
-        if budget is not None and todo and dearest <= budget:
-            await ask(client, next(waiting), file)  # alone: it tells what a reply costs
-        workers = [asyncio.ensure_future(work(client, file, bar)) for _ in range(max(1, concurrency))]
-        try:
-            await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-        finally:
-            waiting = iter(())  # nothing new; what is in flight is paid for, and still comes in
-            await asyncio.wait(workers, timeout=timeout)
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-            await client.close()
-        for worker in workers:
+    with _appending(store) as (rows, file):
+        done = {(row["prompt_version"], row["model"], row["messages_sha256"]) for row in rows}
+        distinct = {(r.prompt_version, model, r.messages_sha256): r for r in requests}
+        todo = [request for question, request in distinct.items() if question not in done]
+        counts["already there"] = len(distinct) - len(todo)
+        waiting = iter(todo[:max_requests])
+        dearest = max((estimate([request], None, *prices)["cost"] for request in todo), default=0.0)
+        client = openai.AsyncOpenAI(api_key=key or "none", base_url=url, max_retries=max_retries, timeout=timeout)
+        with tqdm(total=len(todo[:max_requests]), desc="replies", delay=2, leave=False) as bar:
+            workers = [asyncio.ensure_future(work(client, file, bar)) for _ in range(max(1, concurrency))]
+            try:
+                await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            finally:
+                waiting = iter(())  # nothing new; what is in flight is paid for, and still comes in
+                await asyncio.wait(workers, timeout=timeout)
+                for worker in workers:
+                    worker.cancel()
+                await asyncio.gather(*workers, return_exceptions=True)
+                await client.close()
+    if trouble:
+        safe = len(rows) + counts["replies"]
+        raise InputError(f"{trouble}; {safe} replies are safe in {store}, and the same command goes on from there")
+    for worker in workers:
+        if not worker.cancelled():
             worker.result()  # raises what a worker raised
     failed = sum(count for kind, count in counts.items() if kind.startswith("failed"))
     counts["not asked"] = len(todo) - counts["replies"] - failed
@@ -309,11 +329,10 @@ def read_batch(path: str | Path, requests: Sequence[Request], store: str | Path,
         raise FileNotFoundError(f"{path}: no such file; download the batch's result file")
     model = model or os.environ.get("SKILLBOOK_LLM") or DEFAULT_MODEL
     asked = {request.messages_sha256: request for request in requests}
-    done = {row["messages_sha256"] for row in read_store(store) if row["model"] == model}
-    _mend(Path(store))
     counts: Counter = Counter()
-    with open(store, "ab") as file:
-        for number, line in enumerate(_lines(Path(path)), start=1):
+    with _appending(store) as (rows, file):
+        done = {row["messages_sha256"] for row in rows if row["model"] == model}
+        for number, line in enumerate(Path(path).read_bytes().splitlines(), start=1):
             try:
                 row = json.loads(line)
                 request = asked.get(row["custom_id"])
@@ -337,38 +356,30 @@ def read_batch(path: str | Path, requests: Sequence[Request], store: str | Path,
 
 
 def _line(request: Request, model: str, reply: str, usage: dict | None) -> bytes:
-    row = {
-        "prompt_version": request.prompt_version,
-        "model": model,
-        "skill": request.skill,
-        "skill_id": request.skill_id,
-        "messages_sha256": request.messages_sha256,
-        "reply": reply,
-        "usage": usage,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    asked = {"prompt_version": request.prompt_version, "model": model, "skill": request.skill}
+    asked |= {"skill_id": request.skill_id, "messages_sha256": request.messages_sha256}
+    row = asked | {"reply": reply, "usage": usage, "created": datetime.now(UTC).isoformat(timespec="seconds")}
     return (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "replace")
 
 
-def _lines(path: Path) -> Iterator[bytes]:
-    if path.exists():
-        with open(path, "rb") as file:
-            yield from file
-
-
-def _mend(path: Path) -> None:
-    """Give the last line its end if it is whole, or cut it off, so that the next one begins on a line of its own."""
+@contextmanager
+def _appending(store: str | Path) -> Iterator[tuple[list[dict], BinaryIO]]:
+    """What a store holds, and the file to append to, for one process at a time; a torn last line is mended."""
+    # The lock is the operating system's: it ends with the process, however that ends. Its empty file stays.
+    path = Path(store).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    whole, torn = 0, b""
-    for line in _lines(path):
-        torn = b"" if line.endswith(b"\n") else line
-        whole += len(line) - len(torn)
-    if not torn:
-        return
+    if path.is_dir():
+        raise InputError(f"{store} is a folder; name a file for the replies")
     try:
-        json.loads(torn)
-    except ValueError:
-        os.truncate(path, whole)
-    else:
-        with open(path, "ab") as file:
-            file.write(b"\n")
+        lock = FileLock(f"{path}.lock").acquire(timeout=0)
+    except Timeout:
+        raise InputError(f"another run is writing to {store}; the same command goes on when it has ended") from None
+    with lock, open(path, "ab") as file:
+        rows = read_store(path)
+        last = path.read_bytes().rpartition(b"\n")[2]
+        try:
+            if last and json.loads(last):
+                file.write(b"\n")  # whole, but without its end
+        except ValueError:
+            file.truncate(file.tell() - len(last))
+        yield rows, file

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -70,24 +70,21 @@ class LiteralMatcher:
         head = sentence[:reach]
         if len(head) == reach and head.lower() == normal[:reach]:  # lower() may lengthen a text, as it does "İ"
             return [Span(start, end, skill) for start, end, name in hits for skill in self._skills[name]]
-        # Token i of the normalised text is token i of the sentence: count the blanks between hits, and walk there.
-        tokens = _TOKEN.finditer(sentence)
-        place, spans = -1, []
+        # Token i of the normalised text is token i of the sentence, and one blank follows each.
+        tokens = list(_TOKEN.finditer(sentence))
+        spans, number, place = [], 0, 0
         for start, end, name in hits:
-            first = last = next(islice(tokens, normal.count(" ", max(place, 0), start) - (place >= 0), None))
-            n_more = normal.count(" ", start, end)
-            if n_more:
-                last = next(islice(tokens, n_more - 1, None))
-            place = end
-            spans += [Span(first.start(), last.end(), skill) for skill in self._skills[name]]
+            number += normal.count(" ", place, start)
+            last = number + normal.count(" ", start, end)
+            place = start
+            spans += [Span(tokens[number].start(), tokens[last].end(), skill) for skill in self._skills[name]]
         return spans
 
     def labels(self, sentences: Sequence[str]) -> list[np.ndarray]:
         """Skills named in each sentence: sorted int arrays (paper 1's distant labels)."""
         found = (self._hits(normalise(sentence)) for sentence in sentences)
-        return [
-            np.array(sorted({s for *_, name in hits for s in self._skills[name]}), dtype=np.int64) for hits in found
-        ]
+        named = ({skill for *_, name in hits for skill in self._skills[name]} for hits in found)
+        return [np.array(sorted(skills), dtype=np.int64) for skills in named]
 
     def _hits(self, normal: str) -> list[tuple[int, int, int]]:
         """Kept matches in a normalised text, in order: start and end of the name, and which name it is."""
@@ -133,7 +130,7 @@ def alternative_names(taxonomy: Taxonomy) -> list[tuple[str, int]]:
     return [(without_brackets(alt), index) for index, alts in enumerate(taxonomy.alt_labels) for alt in alts]
 
 
-def reliable_names(taxonomy: Taxonomy, min_similarity: float | None = None) -> list[tuple[str, int]]:
+def reliable_names(taxonomy: Taxonomy, min_similarity: float = MIN_SIMILARITY) -> list[tuple[str, int]]:
     """Preferred and alternative labels that can be trusted to name their skill.
 
     - A proper name that is also an ordinary word is left out ("Source", "Polish"): one word with a capital in the
@@ -145,21 +142,18 @@ def reliable_names(taxonomy: Taxonomy, min_similarity: float | None = None) -> l
     Both rules were chosen on the validation splits of TECH and HOUSE; the default is the threshold with the highest
     recall there among those with a precision of at least 0.77.
     """
-    if min_similarity is None:
-        min_similarity = MIN_SIMILARITY
     tokens = Counter(token for text in taxonomy.descriptions for token in _TOKEN.findall(text))
     capitalised = Counter()
     for token, count in tokens.items():
-        capitalised[token.lower()] += 0 if token.islower() else count
+        if not token.islower():
+            capitalised[token.lower()] += count
     preferred = preferred_names(taxonomy)
     alternative = alternative_names(taxonomy)
-    owners: dict[str, set[int]] = {}
-    for name, skill in preferred + alternative:
-        owners.setdefault(normalise(name), set()).add(skill)
+    owners = Counter(name for name, _ in {(normalise(name), skill) for name, skill in preferred + alternative})
     alike = [
         (name, skill)
         for name, skill in alternative
-        if len(owners[normalise(name)]) == 1
+        if owners[normalise(name)] == 1
         and fuzz.ratio(normalise(name), normalise(preferred[skill][0])) >= 100 * min_similarity
     ]
     return [

@@ -33,19 +33,16 @@ def related_skills(
 
     `encoder` is what the strategy "embedding" encodes names with; the others need none.
     """
-    related: dict[str, Sequence[np.ndarray]] = {}
-    for strategy in strategies:
-        if strategy == "siblings":
-            related[strategy] = siblings(taxonomy)
-        elif strategy == "levenshtein":
-            related[strategy] = nearest_by_spelling(taxonomy.labels)
-        elif strategy == "embedding":
-            if encoder is None:
-                raise InputError("the strategy 'embedding' needs an encoder")
-            related[strategy] = nearest_by_embedding(encode(encoder, taxonomy.labels))
-        else:
-            raise InputError(f"no strategy {strategy!r}; choose one of: {', '.join(STRATEGIES)}")
-    return related
+    if unknown := [strategy for strategy in strategies if strategy not in STRATEGIES]:
+        raise InputError(f"no strategy {unknown[0]!r}; choose one of: {', '.join(STRATEGIES)}")
+    if "embedding" in strategies and encoder is None:
+        raise InputError("the strategy 'embedding' needs an encoder")
+    find = {
+        "siblings": lambda: siblings(taxonomy),
+        "levenshtein": lambda: nearest_by_spelling(taxonomy.labels),
+        "embedding": lambda: nearest_by_embedding(encode(encoder, taxonomy.labels)),
+    }
+    return {strategy: find[strategy]() for strategy in strategies}
 
 
 def siblings(taxonomy: Taxonomy) -> list[np.ndarray]:

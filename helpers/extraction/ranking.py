@@ -102,16 +102,25 @@ class Run:
 def run_benchmark(ranker: Ranker, benchmark: Benchmark, top: int = 50, **provenance) -> Run:
     """Rank every label for every sentence of a benchmark, block by block; keep the top and the gold ranks."""
     begun = time.perf_counter()
-    n_labels = len(benchmark.taxonomy)
     tops: list[Ranking] = []
     gold_ranks: list[np.ndarray] = []
-    blocks = range(0, len(benchmark.sentences), BLOCK)
-    for start in tqdm(blocks, desc="ranking", delay=2, leave=False):
-        whole = ranker.rank(benchmark.sentences[start : start + BLOCK], n_labels)
+    for start in tqdm(range(0, len(benchmark.sentences), BLOCK), desc="ranking", delay=2, leave=False):
+        whole = ranker.rank(benchmark.sentences[start : start + BLOCK], len(benchmark.taxonomy))
         tops.append(Ranking(whole.indices[:, :top], whole.scores[:, :top]))
         gold_ranks += ranks_of(whole, benchmark.gold[start : start + BLOCK])
     ranking = Ranking(np.concatenate([t.indices for t in tops]), np.concatenate([t.scores for t in tops]))
-    return Run(ranking, tuple(gold_ranks), _provenance(benchmark, time.perf_counter() - begun, provenance))
+    facts = {
+        "benchmark": benchmark.name,
+        "split": benchmark.split,
+        "benchmark_sha256": benchmark.sha256,
+        "taxonomy": benchmark.taxonomy.name,
+        "taxonomy_sha256": benchmark.taxonomy.sha256,
+        **provenance,
+        "seconds_ranking": round(time.perf_counter() - begun, 2),  # embeddings may have come from the cache
+        "date": datetime.now(UTC).date().isoformat(),
+        "versions": package_versions(),
+    }
+    return Run(ranking, tuple(gold_ranks), facts)
 
 
 def ranks_of(ranking: Ranking, gold: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -136,24 +145,16 @@ def write_run(run: Run, benchmark: Benchmark, path: str | Path) -> None:
     """
     path = Path(path)
     require_run_name(path)
-    label_ids = np.array(benchmark.taxonomy.ids, dtype=object)
-    n_held = (run.ranking.indices >= 0).sum(axis=1)
-    frames = []
-    for row, sentence_id in enumerate(sentence_ids(benchmark)):
-        deep = [
-            (rank, label)
-            for rank, label in zip(run.gold_ranks[row], benchmark.gold[row], strict=True)
-            if n_held[row] < rank < np.inf
-        ]
-        held = run.ranking.indices[row][run.ranking.indices[row] >= 0]
-        ranks = [*range(1, len(held) + 1), *(int(rank) for rank, _ in deep)]
-        labels = [*held, *(label for _, label in deep)]
-        scores = ["" if np.isnan(score) else f"{score:.6g}" for score in run.ranking.scores[row][: len(held)]]
-        scores += [""] * len(deep)
-        frames.append(
-            pd.DataFrame({"sentence_id": sentence_id, "rank": ranks, "label_id": label_ids[labels], "score": scores})
-        )
-    text = pd.concat(frames).to_csv(index=False, lineterminator="\n")
+    answers = zip(run.ranking.indices, run.ranking.scores, benchmark.gold, run.gold_ranks, strict=True)
+    rows = []
+    for sentence_id, (labels, scores, gold, gold_ranks) in zip(sentence_ids(benchmark), answers, strict=True):
+        n_held = np.sum(labels >= 0)
+        lines = list(zip(range(1, n_held + 1), labels, scores, strict=False))
+        lines += [(int(r), label, np.nan) for r, label in zip(gold_ranks, gold, strict=True) if n_held < r < np.inf]
+        for rank, label, score in lines:
+            shown = "" if np.isnan(score) else f"{score:.6g}"
+            rows.append((sentence_id, rank, benchmark.taxonomy.ids[label], shown))
+    text = pd.DataFrame(rows, columns=RUN_COLUMNS).to_csv(index=False, lineterminator="\n")
     with atomic_write(_provenance_path(path)) as file:  # first, so that no run is ever without it
         json.dump(run.provenance, file, indent=2)
         file.write("\n")
@@ -191,9 +192,8 @@ def read_run(path: str | Path, benchmark: Benchmark) -> Run:
     possible = ranks.between(1, len(index_of)) & (ranks % 1 == 0)
     if not possible.all():
         line = int((~possible).to_numpy().argmax())
-        raise InputError(
-            f"{path}, row {line + 2}: rank {table['rank'][line]!r} is no rank among {len(index_of)} labels"
-        )
+        found = table["rank"][line]
+        raise InputError(f"{path}, row {line + 2}: rank {found!r} is no rank among {len(index_of)} labels")
     run = pd.DataFrame({"row": rows.astype(int), "rank": ranks.astype(int), "label": labels.astype(int)})
     for what, keys in (("label", ["row", "label"]), ("rank", ["row", "rank"])):
         if run.duplicated(keys).any():
@@ -229,10 +229,7 @@ def _read_provenance(path: Path, benchmark: Benchmark) -> dict:
         provenance = None
     if not isinstance(provenance, dict):
         raise InputError(f"{record}: not a JSON object; mend it or remove it")
-    for key, expected in (
-        ("benchmark_sha256", benchmark.sha256),
-        ("taxonomy_sha256", benchmark.taxonomy.sha256),
-    ):
+    for key, expected in (("benchmark_sha256", benchmark.sha256), ("taxonomy_sha256", benchmark.taxonomy.sha256)):
         if provenance.get(key, expected) != expected:
             what = f"{benchmark.name} {benchmark.split} and its taxonomy"
             raise InputError(f"{path}: made on other data than this {what} ({key} differs)")
@@ -241,20 +238,6 @@ def _read_provenance(path: Path, benchmark: Benchmark) -> dict:
 
 def _provenance_path(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(".csv.gz") + ".json")
-
-
-def _provenance(benchmark: Benchmark, seconds: float, more: dict) -> dict:
-    return {
-        "benchmark": benchmark.name,
-        "split": benchmark.split,
-        "benchmark_sha256": benchmark.sha256,
-        "taxonomy": benchmark.taxonomy.name,
-        "taxonomy_sha256": benchmark.taxonomy.sha256,
-        **more,
-        "seconds_ranking": round(seconds, 2),  # embeddings may have come from the cache
-        "date": datetime.now(UTC).date().isoformat(),
-        "versions": package_versions(),
-    }
 
 
 def package_versions() -> dict[str, str]:
