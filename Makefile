@@ -56,6 +56,7 @@ bench: .venv/.installed ## speed and memory, side by side with what one would ot
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/matching.py
 	$(BIN)/python benchmarks/classifiers.py
 	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/contrastive.py
 
 clean: ## remove what was built (the downloads stay)
 	rm -rf _build .venv *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -18,7 +18,7 @@ from rapidfuzz.distance import Levenshtein
 
 from helpers.encoders import encode, load_encoder
 from helpers.extraction.classifiers import train_classifiers
-from helpers.extraction.negatives import Sampler, nearest_by_embedding, nearest_by_spelling, siblings
+from helpers.extraction.negatives import Sampler, nearest_by_embedding, nearest_by_spelling, related_skills
 from helpers.profiles import PROFILES
 from helpers.taxonomy import Taxonomy, load_taxonomy
 
@@ -71,7 +71,7 @@ def main() -> None:
     print(f"{taxonomy.name}: {len(taxonomy):,} skills, label embeddings given")
     total = peak = 0.0
     for name, ours, loop in (
-        ("siblings", lambda: siblings(taxonomy), lambda: loop_siblings(taxonomy)),
+        ("siblings", lambda: related_skills(["siblings"], taxonomy), lambda: loop_siblings(taxonomy)),
         ("levenshtein", lambda: nearest_by_spelling(taxonomy.labels), lambda: loop_spelling(taxonomy.labels)),
         ("embedding", lambda: nearest_by_embedding(embeddings), lambda: loop_embedding(embeddings)),
     ):

@@ -1,31 +1,37 @@
-"""The command line: python -m helpers doctor | fetch | generate | evaluate | extract."""
+"""The command line: python -m helpers doctor | fetch | generate | train | evaluate | extract."""
 
 from __future__ import annotations
 
 import json
 import platform
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from helpers.extraction import METHODS, PAIRS
 from helpers.files import InputError, require_writable
-from helpers.profiles import Profile, get_profile, profile_of_benchmark
+from helpers.profiles import get_profile, profile_of_benchmark
 
 if TYPE_CHECKING:  # imported where they are used: `--help` should not wait for PyTorch
+    from sentence_transformers import SentenceTransformer
+
     from helpers.data.benchmarks import Benchmark
-    from helpers.extraction.classifiers import ClassifierRanker, Classifiers
+    from helpers.extraction.classifiers import Classifiers
     from helpers.extraction.matching import LiteralMatcher
-    from helpers.extraction.ranking import Ranker, Run
-    from helpers.taxonomy import Taxonomy
+    from helpers.extraction.ranking import Run
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
-METHODS = ("lexical", "literal", "zero-shot", "classifier")
 ProfileOption = Annotated[str | None, typer.Option(help="sample or full (default: SKILLBOOK_PROFILE, else sample)")]
-MethodOption = Annotated[str, typer.Option(help=f"one of: {', '.join(METHODS)}")]
+MethodOption = Annotated[
+    str | None, typer.Option(help=f"one of: {', '.join(METHODS)} (default: zero-shot; with --model bi-encoder)")
+]
+ModelOption = Annotated[Path | None, typer.Option(help="of bi-encoder: the folder that `train` wrote")]
+NamesOption = Annotated[
+    str | None, typer.Option(help="of bi-encoder and zero-shot: label, max (best of all names) or mix (default: label)")
+]
 EncoderOption = Annotated[
     str | None, typer.Option(help="encoder of zero-shot and classifier: a folder or a model of the hub")
 ]
@@ -159,12 +165,55 @@ def generate(
 
 
 @app.command()
+def train(
+    data: Annotated[list[str], typer.Option(help=f"one of: {', '.join(PAIRS)}; or a store of replies; repeatable")],
+    out: Annotated[Path, typer.Option(help="folder for the encoder; the same command goes on where it stopped")],
+    profile: ProfileOption = None,
+    augment: Annotated[bool, typer.Option("--augment", help="put another sentence in front or behind")] = False,
+    encoder: Annotated[str | None, typer.Option(help="encoder to start from: a folder or a model of the hub")] = None,
+    epochs: Annotated[int, typer.Option(min=1)] = 1,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    validate: Annotated[bool, typer.Option("--validate", help="score validation splits after each tenth")] = False,
+) -> None:
+    """Train an encoder on pairs of text and skill (paper 2); then `evaluate --model` and `extract --model`."""
+    import numpy as np
+
+    from helpers.data.benchmarks import load_benchmark
+    from helpers.encoders import load_encoder
+    from helpers.evaluation import evaluate as score
+    from helpers.extraction import contrastive
+    from helpers.taxonomy import load_taxonomy
+
+    chosen = get_profile(profile)
+    taxonomy = load_taxonomy(chosen.taxonomy)
+    first, *others = (contrastive.load_pairs(kind, taxonomy, chosen) for kind in data)
+    pairs = sum(others, first)
+    typer.echo(f"{len(pairs):,} pairs of {len(np.unique(pairs.skills)):,} skills")
+    named = chosen.benchmarks[:2] if validate else ()  # techwolf, the third, has a test split only
+    splits = [load_benchmark(name, "validation", taxonomy) for name in named]
+
+    def rp5(model: SentenceTransformer) -> float:
+        ranker = contrastive.BiEncoder(model, taxonomy)
+        return float(np.mean([score(ranker.rank(b.sentences, 5), b).mean["rp@5"] for b in splits]))
+
+    training = contrastive.Training(augment=augment, epochs=epochs, seed=seed)
+    stock = load_encoder(encoder or chosen.encoder)
+    _, history = contrastive.train(stock, pairs, taxonomy.labels, out, training, validate=rp5 if splits else None)
+    for entry in history:
+        value = f"loss {entry['loss']:.3f}" if "loss" in entry else f"validation RP@5 {100 * entry['validation']:.1f}"
+        typer.echo(f"step {entry['step']:>6,}  {value}")
+    typer.echo(f"the encoder is in {out}")
+
+
+@app.command()
 def evaluate(
     benchmark: Annotated[str, typer.Option(help="tech, house, techwolf, sample-tech or sample-general")],
-    method: MethodOption = "zero-shot",
+    method: MethodOption = None,
     profile: Annotated[str | None, typer.Option(help="sample or full (default: the benchmark's)")] = None,
     split: Annotated[str, typer.Option(help="validation or test")] = "test",
     encoder: EncoderOption = None,
+    model: ModelOption = None,
+    names: NamesOption = None,
     negatives: NegativesOption = None,
     hard_fraction: HardFractionOption = None,
     c: COption = None,
@@ -175,6 +224,7 @@ def evaluate(
     """Score a method, or anybody's run file, on a benchmark."""
     from helpers.data.benchmarks import load_benchmark
     from helpers.evaluation import evaluate as score
+    from helpers.extraction.methods import make_ranker
     from helpers.extraction.ranking import read_run, require_run_name, run_benchmark, write_run
     from helpers.taxonomy import load_taxonomy
 
@@ -182,17 +232,26 @@ def evaluate(
     if benchmark not in chosen.benchmarks:
         owner = profile_of_benchmark(benchmark)
         raise InputError(f"benchmark {benchmark} belongs to --profile {owner.name}, not {chosen.name}")
-    _require_method(method)
+    method = method or ("bi-encoder" if model else "zero-shot")
+    if method not in METHODS:
+        raise InputError(f"no method {method!r}; choose one of: {', '.join(METHODS)}")
     if save_run is not None:
         require_run_name(save_run)
     queries = load_benchmark(benchmark, split, load_taxonomy(chosen.taxonomy))
     if run is not None:
         answer = read_run(run, queries)
     else:
-        training = {"negatives": negatives, "hard_fraction": hard_fraction, "c": c}
-        ranker, used = _ranker(method, chosen, queries.taxonomy, encoder, training)
-        device = ranker.encoder.device.type if used else "cpu"
-        facts = {"method": method, "profile": chosen.name, "encoder": used, "seed": chosen.seed, "device": device}
+        options = {"encoder": encoder, "model": model, "names": names}
+        options |= {"negatives": negatives, "hard_fraction": hard_fraction, "c": c}
+        ranker = make_ranker(method, chosen, queries.taxonomy, **options)
+        used = getattr(ranker, "encoder", None)
+        facts = {"method": method, "profile": chosen.name, "seed": chosen.seed}
+        facts |= {
+            "encoder": used and used.skillbook_id.rpartition(":")[0],
+            "device": used.device.type if used else "cpu",
+        }
+        if hasattr(ranker, "names"):
+            facts["names"] = ranker.names
         if method == "classifier":
             facts["training"] = ranker.classifiers.facts
         answer = run_benchmark(ranker, queries, **facts)
@@ -223,16 +282,20 @@ def evaluate(
 def extract(
     text: Annotated[str, typer.Argument(help="a text, or - to read it from standard input")],
     profile: ProfileOption = None,
-    method: MethodOption = "zero-shot",
+    method: MethodOption = None,
     top: Annotated[int, typer.Option(min=1, help="skills a sentence")] = 5,
     encoder: EncoderOption = None,
+    model: ModelOption = None,
+    names: NamesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Rank the skills of a text, sentence by sentence."""
+    from helpers.data.corpora import split_sentences
+    from helpers.extraction.methods import make_ranker
     from helpers.taxonomy import load_taxonomy
 
     chosen = get_profile(profile)
-    _require_method(method)
+    method = method or ("bi-encoder" if model else "zero-shot")
     if text == "-":
         try:
             text = sys.stdin.buffer.read().decode("utf-8-sig")
@@ -243,7 +306,7 @@ def extract(
     if not sentences:
         raise InputError("no text to look at: give a sentence, or - and a text on standard input")
     taxonomy = load_taxonomy(chosen.taxonomy)
-    ranker, _ = _ranker(method, chosen, taxonomy, encoder)
+    ranker = make_ranker(method, chosen, taxonomy, encoder=encoder, model=model, names=names)
     ranking = ranker.rank(sentences, top)
     # 0 means nothing in common to these two; to a classifier, that it is as likely as not.
     lowest = 0 if method in ("lexical", "literal") else -1e30
@@ -266,21 +329,6 @@ def extract(
             typer.echo("  (none)")
 
 
-def split_sentences(text: str) -> list[str]:
-    """Sentences of a text: lines, split after a full stop, question or exclamation mark before a capital letter.
-
-    >>> split_sentences("We use .NET, e.g. C#. You test it!")
-    ['We use .NET, e.g. C#.', 'You test it!']
-    """
-    lines = (line.strip(" \t•*-–") for line in text.splitlines())
-    return [
-        part
-        for line in lines
-        for part in re.split(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)\s+(?=[A-Z\"“])", line)
-        if part
-    ]
-
-
 def main() -> None:
     """Run a command; what the reader did wrong becomes one line on stderr and exit code 1 (2 for usage)."""
     for stream in (sys.stdout, sys.stderr):  # Windows would encode piped output for its console
@@ -298,58 +346,6 @@ def main() -> None:
         message = " ".join(str(error).split())
         print(f"error: {message}", file=sys.stderr)
         sys.exit(1)
-
-
-def _require_method(method: str) -> None:
-    if method not in METHODS:
-        raise InputError(f"no method {method!r}; choose one of: {', '.join(METHODS)}")
-
-
-def _ranker(
-    method: str, profile: Profile, taxonomy: Taxonomy, encoder: str | None, training: dict | None = None
-) -> tuple[Ranker, str | None]:
-    """The ranker of that name, and the name of the encoder it uses (None if it has none)."""
-    given = {name: value for name, value in (training or {}).items() if value is not None}
-    if given and method != "classifier":
-        raise InputError(f"method {method} is not trained; --negatives, --hard-fraction and --C go with classifier")
-    if method in ("zero-shot", "classifier"):
-        from helpers.encoders import load_encoder
-
-        name = encoder or profile.encoder
-        if method == "classifier":
-            return _classifier(profile, taxonomy, name, **given), name
-        from helpers.extraction.contrastive import BiEncoder
-
-        return BiEncoder(load_encoder(name), taxonomy), name
-    if encoder:
-        raise InputError(f"method {method} has no encoder; --encoder goes with zero-shot and classifier")
-    if method == "lexical":
-        from helpers.extraction.lexical import LexicalRanker
-
-        return LexicalRanker(taxonomy), None
-    from helpers.extraction.matching import LiteralMatcher, LiteralRanker, reliable_names
-
-    return LiteralRanker(LiteralMatcher(reliable_names(taxonomy)), taxonomy), None
-
-
-def _classifier(
-    profile: Profile, taxonomy: Taxonomy, encoder: str, negatives: str = "all", **settings: float
-) -> ClassifierRanker:
-    """Train on the profile's corpus, or read what an equal call has trained."""
-    from helpers.data.corpora import load_corpus
-    from helpers.encoders import load_encoder
-    from helpers.extraction.classifiers import train_from_corpus
-    from helpers.extraction.negatives import STRATEGIES
-
-    choices = {"uniform": (), **{name: (name,) for name in STRATEGIES}, "all": STRATEGIES}
-    if negatives not in choices:
-        raise InputError(f"no negatives {negatives!r}; choose one of: {', '.join(choices)}")
-    if negatives == "uniform" and settings.get("hard_fraction"):
-        raise InputError("--negatives uniform has no hard ones; leave --hard-fraction out")
-    sentences = load_corpus(profile.corpus).sentences
-    return train_from_corpus(
-        taxonomy, sentences, load_encoder(encoder), choices[negatives], seed=profile.seed, **settings
-    )
 
 
 def _precision_and_recall(matcher: LiteralMatcher, benchmark: Benchmark) -> dict:

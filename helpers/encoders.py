@@ -33,16 +33,10 @@ def computed_dir() -> Path:
 
 @functools.lru_cache(maxsize=2)
 def load_encoder(name: str = MINILM, device: str | None = None) -> SentenceTransformer:
-    """Load a sentence encoder from its safetensors weights.
+    """Load "all-MiniLM-L6-v2", a folder saved by sentence-transformers, or a model of the hub, from safetensors.
 
-    Parameters
-    ----------
-    name : "all-MiniLM-L6-v2", a folder saved by sentence-transformers, or a model of the Hugging Face hub
-    device : "cpu", "cuda", "mps"; None takes the best there is
-
-    Raises
-    ------
-    InputError : the model cannot be had, or its weights are not the expected ones.
+    `device` is "cpu", "cuda" or "mps"; None takes the best there is. Raises InputError if the model cannot be had, or
+    its weights are not the expected ones.
     """
     source = str(_packaged_minilm()) if name == MINILM else name
     # Loading draws its own progress bar on stderr, which would differ from run to run in a notebook.
@@ -62,12 +56,9 @@ def load_encoder(name: str = MINILM, device: str | None = None) -> SentenceTrans
 
 
 def encode(encoder: SentenceTransformer, texts: Sequence[str], batch_size: int = 64) -> np.ndarray:
-    """Unit-length embeddings of texts, computed once per encoder and list of texts.
+    """Embeddings of unit length, float32 (len(texts), dimension), computed once per encoder and list of texts.
 
-    Returns
-    -------
-    float32 array (len(texts), dimension); the dot product of two rows is their cosine similarity.
-    Sentences are sorted by length inside, so that batches carry little padding; the order out is the order in.
+    Texts are sorted by length inside, so that batches carry little padding; the order out is the order in.
     """
     texts = list(texts)
     if not texts:
@@ -117,9 +108,9 @@ def _packaged_minilm() -> Path:
     return folder
 
 
-def _state(encoder: SentenceTransformer) -> int:
-    """A number that every change of the weights in place, by training or loading, increases."""
-    return sum(parameter._version for parameter in encoder.parameters())
+def _state(encoder: SentenceTransformer) -> float:
+    """A number that tells of a change of the weights in place; a fused optimizer leaves torch's own counts alone."""
+    return sum(p._version + sum(p.detach().flatten()[:256].tolist()) for p in encoder.parameters())
 
 
 def _weights_id(encoder: SentenceTransformer, source: str) -> str:

@@ -97,10 +97,7 @@ def evaluate(ranking: Run | Ranking, benchmark: Benchmark, only: np.ndarray | No
 
 def bootstrap_interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
     """95% percentile bootstrap interval of the mean of values (n,), by resampling queries 9,999 times."""
-    values = np.asarray(values, dtype=float)
-    if len(values) < 2 or np.ptp(values) == 0:  # nothing to resample: every resample has the same mean
-        return float(np.mean(values)), float(np.mean(values))
-    return _interval((values,), np.mean, seed)
+    return _interval((np.asarray(values, float),), np.mean, seed)
 
 
 def ratio_interval(hits: np.ndarray, totals: np.ndarray, seed: int = 0) -> tuple[float, float]:
@@ -109,13 +106,12 @@ def ratio_interval(hits: np.ndarray, totals: np.ndarray, seed: int = 0) -> tuple
     def ratio(h: np.ndarray, t: np.ndarray, axis: int = -1) -> np.ndarray:
         return h.sum(axis) / np.maximum(t.sum(axis), 1)
 
-    hits, totals = np.asarray(hits, float), np.asarray(totals, float)
-    if len(hits) < 2:
-        return (float(ratio(hits, totals)),) * 2
-    return _interval((hits, totals), ratio, seed)
+    return _interval((np.asarray(hits, float), np.asarray(totals, float)), ratio, seed)
 
 
 def _interval(samples: tuple[np.ndarray, ...], statistic: Callable, seed: int) -> tuple[float, float]:
+    if all(np.ptp(sample) == 0 for sample in samples):  # nothing to resample: every resample says the same
+        return (float(statistic(*samples)),) * 2
     rng = np.random.default_rng(seed)
     result = stats.bootstrap(
         samples, statistic, paired=len(samples) > 1, vectorized=True, method="percentile", batch=1000, rng=rng

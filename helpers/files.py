@@ -80,20 +80,9 @@ def sha256_texts(texts: Sequence[str]) -> str:
 
 
 def read_csv(source: str | Path, columns: Sequence[str], member: str | None = None) -> pd.DataFrame:
-    """Read a CSV of strings, from a file or from a member of a zip or folder.
+    """Read a CSV of strings (``.gz`` too), or a member of a zip archive or a folder; empty cells are "".
 
-    Parameters
-    ----------
-    source : path of a CSV (``.gz`` too) or, with ``member``, of a zip archive or a folder that holds it
-    columns : the columns that must be there (others are kept)
-
-    Returns
-    -------
-    DataFrame of str, empty cells as "".
-
-    Raises
-    ------
-    FileNotFoundError, InputError : one line that names the file and what is wrong with it.
+    Raises FileNotFoundError or InputError, which name the file and what is wrong, a missing column too.
     """
     source = Path(source)
     if member is not None and source.is_dir():

@@ -91,7 +91,11 @@ def find(name: str) -> Path:
     if not path.exists():
         url = (FILES | HUB_TABLES)[name].url
         raise FileNotFoundError(f"{path} is missing: run `python -m helpers fetch {name}`, or get it from {url}")
-    expected = _expected_hash(name)
+    if name in FILES:
+        expected = FILES[name].sha256
+    else:
+        record = path.with_name(f"{name}.json")
+        expected = json.loads(record.read_text())["sha256"] if record.exists() else None
     if expected and sha256_file(path) != expected:
         raise InputError(f"{path} has a wrong checksum (damaged or truncated): run `python -m helpers fetch {name}`")
     return path
@@ -117,8 +121,6 @@ def fetch(name: str, progress: bool = False) -> tuple[Path, str]:
             pooch.get_logger().setLevel(logging.ERROR)  # its notes would mix with the progress bar
             downloader = pooch.HTTPDownloader(progressbar=progress, timeout=30)
             pooch.retrieve(source.url, f"sha256:{source.sha256}", fname=name, path=path.parent, downloader=downloader)
-    except InputError:
-        raise
     except Exception as error:  # requests, urllib3, pooch and the hub each have their own families
         raise InputError(
             f"cannot download {name} ({reason(error)}); with no network, get it from {source.url} and put it at {path}"
@@ -135,27 +137,17 @@ def fetch_all(names: Sequence[str] | None = None, progress: bool = False) -> Ite
             yield name, f"FAILED: {error}"
 
 
-def _expected_hash(name: str) -> str | None:
-    if name in FILES:
-        return FILES[name].sha256
-    record = download_dir() / f"{name}.json"
-    return json.loads(record.read_text())["sha256"] if record.exists() else None
-
-
 def _download_hub_table(source: HubTable, path: Path) -> None:
     """Bring the table's files at the pinned revision and keep them as one Parquet file, its hash beside it."""
     import pandas as pd
     from huggingface_hub import snapshot_download
 
+    kinds = ["*.csv", "*.parquet"]
     with tempfile.TemporaryDirectory() as folder:
         snapshot_download(
-            source.repository,
-            repo_type="dataset",
-            revision=source.revision,
-            allow_patterns=["*.csv", "*.parquet"],
-            local_dir=folder,
+            source.repository, repo_type="dataset", revision=source.revision, allow_patterns=kinds, local_dir=folder
         )
-        found = sorted(p for p in Path(folder).rglob("*") if p.suffix in (".csv", ".parquet"))
+        found = sorted(path for kind in kinds for path in Path(folder).rglob(kind))
         if not found:
             raise InputError(f"{source.repository} at {source.revision} holds no table")
         tables = [pd.read_parquet(p) if p.suffix == ".parquet" else pd.read_csv(p, dtype=str) for p in found]

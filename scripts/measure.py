@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 from measure_03 import chapter_03
 from measure_04 import chapter_04
+from measure_05 import chapter_05
+from measure_06 import chapter_06
 from measuring import benchmarks_of, rp5_among, without_leaked, write_record
 
 from helpers.data.benchmarks import Benchmark
@@ -368,6 +370,8 @@ CHAPTERS: dict[str, Callable[[Profile, Path], None]] = {
     "02": chapter_02,
     "03": chapter_03,
     "04": chapter_04,
+    "05": chapter_05,
+    "06": chapter_06,
 }
 
 

@@ -214,7 +214,7 @@ def cost(profile: Profile, taxonomy: Taxonomy) -> dict:
         "replies_sha256": sha256_file(SAMPLE_REPLIES),
     }
     for version in PROMPTS:
-        numbers = estimate(requests_for(taxonomy, version=version), 10, 0, 0)
+        numbers = estimate(requests_for(taxonomy, version=version))
         record[version] = {key: int(numbers[key]) for key in ("requests", "tokens_in", "tokens_out")}
         shipped = [row for row in read_store(SAMPLE_REPLIES) if row["prompt_version"] == version]
         lengths = [len(row["reply"]) for row in shipped if not is_refusal(row["reply"])]

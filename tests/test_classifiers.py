@@ -1,7 +1,5 @@
 """One classifier a skill: trained as scikit-learn would, kept, resumed, and ranked with."""
 
-import json
-
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -9,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from helpers.data.corpora import load_corpus
 from helpers.encoders import encode, load_encoder
 from helpers.extraction import classifiers as module
-from helpers.extraction.classifiers import ClassifierRanker, Classifiers, train_classifiers, train_from_corpus
+from helpers.extraction.classifiers import ClassifierRanker, train_classifiers, train_from_corpus
 from helpers.extraction.negatives import Sampler
 from helpers.files import InputError
 from helpers.taxonomy import Taxonomy, load_taxonomy
@@ -59,30 +57,6 @@ def test_the_result_does_not_depend_on_the_number_of_workers(embeddings, sampler
     assert same(train_classifiers(embeddings, sampler), train_classifiers(embeddings, sampler, n_jobs=2))
 
 
-def test_a_training_that_another_process_finishes_meanwhile_is_no_error(embeddings, sampler, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "SKILLS_PER_BLOCK", 10)
-    done = train_classifiers(embeddings, sampler, cache=tmp_path)
-    folder = next(tmp_path.iterdir())
-    read = module.load_file
-
-    def vanish(path):
-        path.unlink(missing_ok=True)
-        return read(path)
-
-    (folder / "classifiers.json").unlink()
-    (folder / "block-0000.safetensors").write_bytes(b"about to be removed")
-    monkeypatch.setattr(module, "load_file", vanish)
-    assert same(done, train_classifiers(embeddings, sampler, cache=tmp_path))
-
-
-def test_blocks_of_another_size_are_not_mixed(embeddings, sampler, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "SKILLS_PER_BLOCK", 10)
-    train_classifiers(embeddings, sampler, cache=tmp_path)
-    monkeypatch.setattr(module, "SKILLS_PER_BLOCK", 5)
-    train_classifiers(embeddings, sampler, cache=tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2
-
-
 def test_a_corpus_that_names_one_skill_trains_nothing(embeddings):
     trained = train_classifiers(embeddings, Sampler([np.arange(5), np.array([], dtype=int)]))
     assert (len(trained.skills), trained.weights.shape, trained.facts["n_trained"]) == (0, (0, 8), 0)
@@ -104,79 +78,59 @@ def test_an_impossible_c_is_refused(embeddings, sampler, c):
         train_classifiers(embeddings, sampler, c=c)
 
 
+def counted_fits(monkeypatch, killed_at=None):
+    """Count the classifiers that are fitted from now on; one of them is interrupted."""
+    fitted = []
+
+    class Counted(LogisticRegression):
+        def fit(self, x, y):
+            if len(fitted) == killed_at:
+                raise KeyboardInterrupt
+            fitted.append(1)
+            return super().fit(x, y)
+
+    monkeypatch.setattr(module, "LogisticRegression", Counted)
+    return fitted
+
+
 def test_interrupted_training_goes_on_where_it_stopped(embeddings, sampler, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SKILLS_PER_BLOCK", 10)
     unbroken = train_classifiers(embeddings, sampler)
-    fit, calls = module._fit_block, []
-
-    def killed_at_the_second(number, *rest):
-        calls.append(number)
-        if number == 1:
-            raise KeyboardInterrupt
-        return fit(number, *rest)
-
-    monkeypatch.setattr(module, "_fit_block", killed_at_the_second)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        counted_fits(patch, killed_at=15)
         train_classifiers(embeddings, sampler, cache=tmp_path)
-    monkeypatch.setattr(module, "_fit_block", lambda number, *rest: calls.append(number) or fit(number, *rest))
+    fitted = counted_fits(monkeypatch)
     resumed = train_classifiers(embeddings, sampler, cache=tmp_path)
-    assert calls == [0, 1, 1, 2], "the first block was not done again"
+    assert len(fitted) == 19, "the first block was not done again"
     assert same(unbroken, resumed)
-    assert [path.name for path in sorted(next(tmp_path.iterdir()).iterdir())] == [
-        "classifiers.json",
-        "classifiers.safetensors",
-    ]
-    again = train_classifiers(embeddings, sampler, cache=tmp_path)
-    assert calls == [0, 1, 1, 2]
+    again = train_classifiers(embeddings.copy(), sampler_of(), cache=tmp_path)
+    assert len(fitted) == 19, "complete, it only reads"
     assert same(unbroken, again)
     assert again.facts == unbroken.facts
 
 
-def test_another_training_has_a_place_of_its_own_in_the_cache(embeddings, sampler, tmp_path):
+def test_another_process_finds_the_training(embeddings, sampler, tmp_path, monkeypatch):
+    unbroken = train_classifiers(embeddings, sampler, n_jobs=2, cache=tmp_path)
+    fitted = counted_fits(monkeypatch)
+    assert same(unbroken, train_classifiers(embeddings, sampler, cache=tmp_path))
+    assert not fitted
+
+
+def test_another_training_does_not_read_this_one(embeddings, sampler, tmp_path, monkeypatch):
     train_classifiers(embeddings, sampler, cache=tmp_path)
+    fitted = counted_fits(monkeypatch)
     train_classifiers(embeddings, sampler, c=1.0, cache=tmp_path)
     train_classifiers(embeddings, sampler_of(seed=1), cache=tmp_path)
     train_classifiers(embeddings + np.float32(0.01), sampler, cache=tmp_path)
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(fitted) == 3 * 29
 
 
-def test_saved_classifiers_come_back(embeddings, sampler, tmp_path):
-    trained = train_classifiers(embeddings, sampler)
-    trained.save(tmp_path)
-    loaded = Classifiers.load(tmp_path)
-    assert same(trained, loaded)
-    assert (loaded.n_skills, loaded.facts) == (30, trained.facts)
-
-
-def damage_tensors(folder):
-    (folder / "classifiers.safetensors").write_bytes(b"not a tensor")
-
-
-def damage_record(folder):
-    (folder / "classifiers.json").write_text("[]")
-
-
-def lose_a_tensor(folder):
-    (folder / "classifiers.safetensors").unlink()
-
-
-def belong_to_fewer_skills(folder):
-    record = json.loads((folder / "classifiers.json").read_text())
-    (folder / "classifiers.json").write_text(json.dumps(record | {"n_skills": 3}))
-
-
-@pytest.mark.parametrize("damage", [damage_tensors, damage_record, lose_a_tensor, belong_to_fewer_skills])
-def test_a_damaged_folder_is_one_clear_line(embeddings, sampler, tmp_path, damage):
-    train_classifiers(embeddings, sampler).save(tmp_path)
-    damage(tmp_path)
-    with pytest.raises(InputError, match="train again") as error:
-        Classifiers.load(tmp_path)
-    assert str(tmp_path) in str(error.value)
-
-
-def test_an_empty_folder_is_said_to_hold_none(tmp_path):
-    with pytest.raises(FileNotFoundError, match="classifiers.json"):
-        Classifiers.load(tmp_path)
+@pytest.mark.filterwarnings("ignore:Exception while loading results")
+def test_a_damaged_cache_is_trained_again(embeddings, sampler, tmp_path):
+    unbroken = train_classifiers(embeddings, sampler, cache=tmp_path)
+    for kept in tmp_path.rglob("output.pkl"):
+        kept.write_bytes(b"damaged")
+    assert same(unbroken, train_classifiers(embeddings, sampler, cache=tmp_path))
 
 
 SENTENCES = ["You bake bread.", "You lay bricks.", "We bake bread daily.", "Lay bricks with us.", "Weld pipes."]

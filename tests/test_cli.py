@@ -7,8 +7,9 @@ import sys
 
 import pytest
 from llm_server import LlmServer
+from tiny import tiny_encoder
 
-from helpers.cli import split_sentences
+from helpers.data.corpora import split_sentences
 
 
 def run(*arguments, stdin=None, **variables):
@@ -134,7 +135,12 @@ EVALUATE = ("evaluate", "--benchmark", "sample-tech")
         ((*EVALUATE, "--profile", "full"), "benchmark sample-tech belongs to --profile sample"),
         ((*EVALUATE, "--split", "train"), "has no split 'train'"),
         ((*EVALUATE, "--encoder", "no-such/encoder"), "cannot load encoder 'no-such/encoder'"),
-        ((*EVALUATE, "--method", "lexical", "--encoder", "x"), "--encoder goes with zero-shot"),
+        ((*EVALUATE, "--method", "lexical", "--encoder", "x"), "it goes with zero-shot and classifier"),
+        ((*EVALUATE, "--method", "bi-encoder"), "method bi-encoder needs --model FOLDER"),
+        ((*EVALUATE, "--method", "zero-shot", "--model", "x"), "it goes with bi-encoder"),
+        ((*EVALUATE, "--model", "no-such-folder"), "cannot load encoder 'no-such-folder'"),
+        ((*EVALUATE, "--names", "all"), "no names 'all'; choose one of: label, max, mix"),
+        (("train", "--data", "no-such-kind", "--out", "x"), "no training data 'no-such-kind'"),
         ((*EVALUATE, "--save-run", "run.txt"), "a run file's name ends in .csv.gz"),
         ((*EVALUATE, "--run", "nowhere.csv.gz"), "nowhere.csv.gz: no such file"),
         (("evaluate", "--benchmark", "techwolf"), "run `python -m helpers fetch esco-v1.1.0-en.zip`"),
@@ -190,7 +196,7 @@ def test_a_classifier_reports_what_it_was_never_trained_for():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method", "lexical", "--C", "1"], "go with classifier"),
+        (["--method", "lexical", "--C", "1"], "--C does not go with method lexical; it goes with classifier"),
         (["--method", "classifier", "--negatives", "cousins"], "uniform, siblings, levenshtein, embedding, all"),
         (["--method", "classifier", "--negatives", "uniform", "--hard-fraction", "0.1"], "leave --hard-fraction out"),
         (["--method", "classifier", "--hard-fraction", "5"], "from 0 to 1"),
@@ -202,6 +208,27 @@ def test_training_options_that_make_no_sense_are_one_line(arguments, message):
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.strip().splitlines()) == 1
     assert message in done.stderr
+
+
+def test_an_encoder_is_trained_scored_and_used(tmp_path):
+    tiny_encoder(tmp_path)
+    out = tmp_path / "trained"
+    asked = ("train", "--data", "descriptions", "--data", "altlabels", "--augment", "--out", str(out), "--validate")
+    done = run(*asked, "--encoder", str(tmp_path / "encoder"))
+    assert done.returncode == 0, done.stderr
+    assert "pairs of 500 skills" in done.stdout
+    assert "  loss " in done.stdout
+    assert "  validation RP@5 " in done.stdout
+    again = run(*asked, "--encoder", str(tmp_path / "encoder"))
+    assert again.stdout == done.stdout, "a training that is there is read, not repeated"
+    report = evaluate(
+        "--benchmark", "sample-tech", "--model", str(out), "--names", "mix", "--save-run", str(tmp_path / "r.csv.gz")
+    )
+    assert report["method"] == "bi-encoder"
+    facts = json.loads((tmp_path / "r.json").read_text())
+    assert (facts["names"], facts["encoder"]) == ("mix", str(out))
+    found = json.loads(run("extract", "You bake bread.", "--model", str(out), "--top", "3", "--json").stdout)
+    assert len(found[0]["skills"]) == 3
 
 
 def test_generate_asks_a_server_and_stores_the_replies(tmp_path):

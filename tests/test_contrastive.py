@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from tiny import tiny_encoder
 
-from helpers.encoders import encode, load_encoder
+from helpers.encoders import encode, identity, load_encoder
 from helpers.extraction.contrastive import (
     NAMES,
     SCALE,
@@ -195,6 +195,8 @@ def test_training_brings_sentences_to_their_skills_and_leaves_the_given_encoder_
     right = (encode(trained, TEXTS) @ encode(trained, labels).T).argmax(axis=1)
     assert (right == np.arange(6)).mean() > 0.8
     assert same_weights(before, encoder.state_dict())
+    assert identity(encoder)
+    assert identity(trained) is None  # or its embeddings would be the stock encoder's, from the cache
     losses = [entry["loss"] for entry in history if "loss" in entry]
     assert losses[-1] < losses[0] / 2
     assert [entry["step"] for entry in history if "validation" in entry] == list(range(4, 41, 4))

@@ -119,7 +119,7 @@ def test_a_corpus_is_read_from_csv_json_lines_and_parquet(tmp_path):
         ("c.jsonl", b'{"sentence": "a"}\n{"sentence": \n', r"c\.jsonl, line 2: not valid JSON"),
         ("c.jsonl", b'{"text": "a"}\n', r"c\.jsonl: no column 'sentence'; its columns are: text"),
         ("c.jsonl", b"", "the file is empty"),
-        ("c.jsonl", b'{"sentence": "caf\xe9"}\n', "not UTF-8"),
+        ("c.jsonl", b'{"sentence": "caf\xe9"}\n', "line 1: not valid JSON in UTF-8"),
         ("c.parquet", b"PAR1 no", "not a Parquet file"),
         ("c.jsonl", b'{"sentence": "a"}\n{"sentence": ["You", "cook"]}\n', r"record 2: \['You', 'cook'\] is no text"),
         ("c.csv", b"sentence\n\n", "no sentence in it"),

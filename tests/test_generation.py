@@ -93,10 +93,10 @@ def test_every_skill_gets_a_request_and_its_hash_depends_on_what_is_asked():
 
 def test_the_estimate_multiplies_tokens_with_prices():
     requests = asks("bake bread", "lay bricks")
-    numbers = estimate(requests, 10, 1.0, 2.0)
+    numbers = estimate(requests, 1.0, 2.0)
     assert numbers["requests"] == 2
-    assert numbers["tokens_out"] == 500
-    assert numbers["cost"] == pytest.approx((numbers["tokens_in"] + 2 * 500) / 1e6)
+    assert numbers["tokens_out"] == 100
+    assert numbers["cost"] == pytest.approx((numbers["tokens_in"] + 2 * 100) / 1e6)
 
 
 def test_the_estimate_knows_how_many_sentences_each_request_asks_for():
@@ -346,7 +346,7 @@ def test_a_run_where_nothing_works_any_more_stops_early_and_says_what_is_safe(se
     server.plan |= {skill: [status] for skill in skills[3:]}
     with pytest.raises(InputError, match=r"20 requests in a row failed.* 3 replies are safe in .*same command goes on"):
         run(asks(*skills), tmp_path / "s.jsonl", concurrency=4)
-    assert sum(server.asked.values()) <= 3 + 20 + 3
+    assert sum(server.asked.values()) < 40  # 3 replies, 20 failures in a row, a few before the last reply and in flight
     server.plan.clear()
     counts = run(asks(*skills), tmp_path / "s.jsonl")
     assert (counts["already there"], counts["replies"]) == (3, 57)

@@ -14,7 +14,6 @@ from helpers.extraction.negatives import (
     nearest_by_spelling,
     positives_of,
     related_skills,
-    siblings,
 )
 from helpers.files import InputError
 from helpers.taxonomy import Taxonomy, load_taxonomy
@@ -63,7 +62,7 @@ def test_siblings_share_a_parent(tmp_path):
     taxonomy = taxonomy_of(
         tmp_path, "bake bread,food", "cook soup,food|heat", "lay bricks,building", "weld,heat", "sing,"
     )
-    assert [row.tolist() for row in siblings(taxonomy)] == [[1], [0, 3], [], [1], []]
+    assert [row.tolist() for row in related_skills(["siblings"], taxonomy)["siblings"]] == [[1], [0, 3], [], [1], []]
 
 
 def test_every_strategy_answers_for_every_skill():

@@ -1,7 +1,5 @@
 """Figures show the data they were given, and outside text cannot break out of its HTML."""
 
-import itertools
-
 import matplotlib
 
 matplotlib.use("Agg")
@@ -31,31 +29,23 @@ def test_metrics_are_drawn_with_their_intervals_times_100():
 
 def test_a_treemaps_areas_are_the_sizes_and_one_box_is_marked():
     ax = plots.treemap({"food": {"cook": 30, "serve": 10}, "law": {"advise": 60}}, highlight="serve")
-    boxes = {text.get_text(): box for text, box in zip(ax.texts, ax.patches, strict=False) if box}
     areas = sorted(round(box.get_width() * box.get_height(), 6) for box in ax.patches)
     assert areas == [0.1, 0.3, 0.6]
     assert len({box.get_facecolor() for box in ax.patches}) == 2
-    assert "cook" in boxes
+    assert [text.get_text() for text in ax.texts] == ["cook", "serve", "food", "advise", "law"]
 
 
 def test_curves_pass_through_their_points_and_are_named():
     ax = plots.curves([500, 2000], {"lexical": [70, 60], "zero-shot": [65, 61]}, "labels", "RP@5")
     assert [line.get_ydata().tolist() for line in ax.lines] == [[70, 60], [65, 61]]
-    assert [text.get_text() for text in ax.texts] == ["lexical", "zero-shot"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["lexical", "zero-shot"]
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["500", "2,000"]
-
-
-def test_names_of_curves_that_meet_at_their_ends_do_not_overlap():
-    ends = {"a": [0, 50.0], "b": [0, 50.1], "c": [0, 50.0], "d": [0, 100]}
-    ax = plots.curves([1, 10], ends, "share", "RP@5")
-    heights = sorted(text.xy[1] for text in ax.texts)
-    assert min(b - a for a, b in itertools.pairwise(heights)) >= 8
 
 
 def test_a_baseline_is_a_level_line():
     ax = plots.curves([1, 10], {"siblings": [40, 30]}, "share", "RP@5", baseline=38)
-    assert list(ax.lines[0].get_ydata()) == [38, 38]
-    assert "baseline" in [text.get_text() for text in ax.texts]
+    assert list(ax.lines[1].get_ydata()) == [38, 38]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["siblings", "baseline"]
 
 
 def test_boundaries_pass_where_their_equations_say():
@@ -90,9 +80,8 @@ def test_a_precision_recall_curve_goes_through_its_points_and_marks_the_chosen_o
 
 def test_a_long_tail_is_sorted_and_says_how_many_have_none():
     ax = plots.long_tail({"names": [0, 3, 40, 3]}, 10, "sentences")
-    assert ax.lines[0].get_ydata().tolist() == [40, 3, 3]
-    assert ax.lines[0].get_xdata().tolist() == [1, 2, 3]
-    assert ax.lines[1].get_xydata().tolist() == [[3, 3], [4, 0], [4, 0]]
+    assert ax.lines[0].get_ydata().tolist() == [40, 3, 3, 0]
+    assert ax.lines[0].get_xdata().tolist() == [1, 2, 3, 4]
     assert ax.get_legend().get_texts()[0].get_text() == "names: 3 of 4 have any"
     assert ax.patches[0].get_y() + ax.patches[0].get_height() == 10
 
@@ -107,11 +96,11 @@ def test_an_icebergs_layers_have_the_areas_of_their_counts():
 
     areas = [area(patch) for patch in ax.patches]
     counts = [*above.values(), *below.values()]
-    assert [a / sum(areas) * sum(counts) for a in areas] == pytest.approx(counts, rel=0.02)
+    assert [a / sum(areas) * sum(counts) for a in areas] == pytest.approx(counts)
     heights = [patch.get_xy()[:, 1] for patch in ax.patches]
     assert all(h.min() >= -1e-9 for h in heights[:2])
     assert all(h.max() <= 1e-9 for h in heights[2:])
-    assert ax.texts[0].get_text() == "seen: 20"
+    assert ax.get_legend().get_texts()[0].get_text() == "seen: 20"
 
 
 def test_highlight_marks_the_words_and_says_why():

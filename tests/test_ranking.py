@@ -155,14 +155,17 @@ def test_a_run_is_not_scored_against_another_benchmark(tmp_path, benchmark, lexi
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sentence_id": "house:test:abc"}, r"sentence 'house:test:abc' is not in mine test; is it another benchmark"),
-        ({"label_id": "urn:nothing"}, "label 'urn:nothing' is not in the taxonomy sample"),
+        (
+            {"sentence_id": "house:test:abc"},
+            r"row 2: sentence_id 'house:test:abc' is not in mine test; is it another benchmark",
+        ),
+        ({"label_id": "urn:nothing"}, "row 2: label_id 'urn:nothing' is not in the taxonomy sample"),
         ({"rank": "first"}, "row 2: rank 'first' is no rank among 500 labels"),
         ({"rank": 0}, "row 2: rank '0' is no rank"),
         ({"rank": 1.5}, "row 2: rank '1.5' is no rank"),
         ({"rank": "1e30"}, "row 2: rank '1e30' is no rank"),
         ({"rank": 501}, "row 2: rank '501' is no rank among 500 labels"),
-        ({"rank": 2}, "row 3: this sentence already has a line with the same rank"),
+        ({"rank": 2}, "row 3: rank '2' stands twice for this sentence"),
     ],
 )
 def test_runs_that_cannot_be_scored_are_refused(tmp_path, benchmark, change, message):

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from transformers import BertConfig, BertModel, BertTokenizer
+
+try:  # where they lie since version 6 of sentence-transformers, and before
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+except ModuleNotFoundError:
+    from sentence_transformers.models import Pooling, Transformer
 
 WORDS = [
     "you", "bake", "bread", "lay", "bricks", "drive", "a", "bus", "repair", "cars",

@@ -54,6 +54,21 @@ def load_corpus(name: str) -> Corpus:
     return read_corpus(name)
 
 
+def split_sentences(text: str) -> list[str]:
+    """Sentences of a text: lines, split after a full stop, question or exclamation mark before a capital letter.
+
+    >>> split_sentences("We use .NET, e.g. C#. You test it!")
+    ['We use .NET, e.g. C#.', 'You test it!']
+    """
+    lines = (line.strip(" \t•*-–") for line in text.splitlines())
+    return [
+        part
+        for line in lines
+        for part in re.split(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)\s+(?=[A-Z\"“])", line)
+        if part
+    ]
+
+
 def load_labelled(name: str) -> list[tuple[str, str]]:
     """Public sentences of language models as (sentence, skill's label): "synthetic" (paper 2) or "skillskape"."""
     if name == "synthetic":
@@ -152,17 +167,13 @@ def _normal(sentence: str) -> str:
 
 
 def _json_lines(path: Path) -> list[dict]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     records = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             if line.strip():
-                records.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}, line {number}: not valid JSON ({error.msg})") from None
+                records.append(json.loads(line.decode("utf-8-sig")))
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: not valid JSON in UTF-8 ({reason(error)})") from None
     if not records:
         raise InputError(f"{path}: the file is empty")
     return records

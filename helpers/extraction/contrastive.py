@@ -27,6 +27,7 @@ except ModuleNotFoundError:
 
 from helpers.data.corpora import SAMPLE_REPLIES, load_corpus, load_labelled
 from helpers.encoders import encode, identity, load_encoder
+from helpers.extraction import PAIRS
 from helpers.extraction.generation import read_store, sentences_of
 from helpers.extraction.matching import LiteralMatcher, reliable_names
 from helpers.extraction.ranking import Ranking, rank_in_blocks
@@ -34,7 +35,6 @@ from helpers.files import InputError, atomic_write, sha256_texts
 from helpers.profiles import Profile
 from helpers.taxonomy import Taxonomy
 
-KINDS = ("descriptions", "altlabels", "sentences", "distant", "skillskape")
 NAMES = ("label", "max", "mix")
 SCALE = 20.0  # of the cosines in the loss; paper 2, Appendix C, as the rest of `Training`
 
@@ -109,7 +109,7 @@ def load_pairs(kind: str, taxonomy: Taxonomy, profile: Profile) -> Pairs:
             raise InputError(f"{source}: {what}")
         named = ((text, taxonomy.index_of[label]) for label, texts in sentences_of(rows).items() for text in texts)
     else:
-        raise InputError(f"no training data {kind!r}; choose one of {', '.join(KINDS)}, or a .jsonl store of replies")
+        raise InputError(f"no training data {kind!r}; choose one of {', '.join(PAIRS)}, or a .jsonl store of replies")
     return pairs_from(named)
 
 
@@ -265,6 +265,7 @@ def _run(
 
     steps = facts["steps"]
     model = copy.deepcopy(encoder)  # the one that came in may be in use, and its embeddings are cached
+    model.model_card_data.widget = [{}]  # no model card is written; looking for examples for it would draw a bar
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(folder),
         num_train_epochs=1,  # the rows hold all epochs, one after the other
@@ -327,6 +328,17 @@ class ByLength(torch.nn.Module):
         ]
         whole = torch.cat([part["sentence_embedding"] for part in embeddings])
         return {"sentence_embedding": whole[torch.cat(parts).argsort()]}
+
+
+def averaged(stock: SentenceTransformer, trained: SentenceTransformer, share: float) -> SentenceTransformer:
+    """An encoder between two: each weight is `share` of the trained one, the rest of the stock one."""
+    between = copy.deepcopy(stock)
+    other = trained.state_dict()
+    with torch.no_grad():
+        for name, value in between.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(other[name].to(value), share)
+    return between.eval()
 
 
 class BiEncoder:

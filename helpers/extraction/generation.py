@@ -93,15 +93,13 @@ def requests_for(
     return found
 
 
-def estimate(
-    requests: Sequence[Request], n_sentences: int | None = None, price_in: float = 0.0, price_out: float = 0.0
-) -> dict[str, float]:
+def estimate(requests: Sequence[Request], price_in: float = 0.0, price_out: float = 0.0) -> dict[str, float]:
     """Requests, tokens in and out, and cost, before anything is spent. Prices are for a million tokens.
 
-    Four characters count as one token, a usual rule of thumb for English. `n_sentences`: the requests' own by default.
+    Four characters count as one token, a usual rule of thumb for English.
     """
     tokens_in = sum(len(message["content"]) // 4 + 4 for request in requests for message in request.messages)
-    tokens_out = sum(n_sentences or request.n_sentences for request in requests) * TOKENS_PER_SENTENCE
+    tokens_out = sum(request.n_sentences for request in requests) * TOKENS_PER_SENTENCE
     cost = (tokens_in * price_in + tokens_out * price_out) / 1e6
     return {"requests": len(requests), "tokens_in": tokens_in, "tokens_out": tokens_out, "cost": cost}
 
@@ -189,22 +187,13 @@ async def generate(
     In a notebook `await generate(...)`; elsewhere `asyncio.run(generate(...))`. The endpoint is OPENAI_BASE_URL, or
     OpenAI's; the key OPENAI_API_KEY, which never reaches the store or a message. One run at a time writes to a store.
 
-    Parameters
-    ----------
-    concurrency : requests in flight
-    max_requests, budget : stop after so many requests, or before another reply as dear as the dearest so far would pass
-        the budget. The first reply is waited for alone. What a server bills for requests that fail is not known here
-    prices : of a million tokens in and out, in the budget's currency
-    max_retries, timeout : of the client, which waits as long as a server asks it to
+    It has `concurrency` requests in flight, and stops after `max_requests`, or before another reply as dear as the
+    dearest so far would pass the `budget`; `prices` are of a million tokens in and out, in the budget's currency. The
+    first reply is waited for alone. What a server bills for requests that fail is not known here.
 
-    Returns
-    -------
-    Counter with "replies", "already there", "refused", "not asked" and "failed: ..." by kind.
-
-    Raises
-    ------
-    InputError : no key or no URL, a budget without prices, another run on the same store; or what makes going on
-        pointless: a key or model that the server refuses, an empty account, MANY_FAILURES one after the other.
+    Counts "replies", "already there", "refused", "not asked" and "failed: ..." by kind. Raises InputError for no key
+    or no URL, a budget without prices, another run on the same store, and for what makes going on pointless: a key or
+    model that the server refuses, an empty account, MANY_FAILURES one after the other.
     """
     import openai
     from tqdm import tqdm
@@ -236,8 +225,8 @@ async def generate(
         nonlocal spent, dearest, failed_in_a_row
         try:
             answer = await client.chat.completions.create(model=model, messages=list(request.messages))
-            reply = "" + (answer.choices[0].message.content or "")  # TypeError if it is no text
-        except (openai.OpenAIError, ValueError, AttributeError, TypeError, IndexError) as error:
+            reply, used = _answer(answer.model_dump(warnings=False))
+        except (openai.OpenAIError, ValueError, AttributeError, TypeError, LookupError) as error:
             kind, status = type(error).__name__, getattr(error, "status_code", None)  # its text may hold anything
             counts[f"failed: {kind}"] += 1
             failed_in_a_row += 1
@@ -249,15 +238,11 @@ async def generate(
             elif failed_in_a_row >= max(MANY_FAILURES, 2 * concurrency):
                 stop(f"{failed_in_a_row} requests in a row failed, the last with {kind}: check key and server")
             return
-        names = ("prompt_tokens", "completion_tokens")
-        used = {name: n for name in names if isinstance(n := getattr(answer.usage, name, None), int)}
-        file.write(_line(request, model, reply, used or None))  # before anything else can fail
+        _keep(file, request, model, reply, used, counts)  # before anything else can fail
         file.flush()
         failed_in_a_row = 0
-        counts["replies"] += 1
-        counts["refused"] += is_refusal(reply)
-        counted = [used[name] * price for name, price in zip(names, prices, strict=True) if name in used]
-        cost = sum(counted) / 1e6 if len(counted) == 2 else dearest
+        known = len(used) == 2
+        cost = (used["prompt_tokens"] * prices[0] + used["completion_tokens"] * prices[1]) / 1e6 if known else dearest
         spent, dearest = spent + cost, max(dearest, cost)
 
     async def work(client: openai.AsyncOpenAI, file: BinaryIO, bar: tqdm) -> None:
@@ -284,7 +269,7 @@ async def generate(
         todo = [request for question, request in distinct.items() if question not in done]
         counts["already there"] = len(distinct) - len(todo)
         waiting = iter(todo[:max_requests])
-        dearest = max((estimate([request], None, *prices)["cost"] for request in todo), default=0.0)
+        dearest = max((estimate([request], *prices)["cost"] for request in todo), default=0.0)
         client = openai.AsyncOpenAI(api_key=key or "none", base_url=url, max_retries=max_retries, timeout=timeout)
         with tqdm(total=len(todo[:max_requests]), desc="replies", delay=2, leave=False) as bar:
             workers = [asyncio.ensure_future(work(client, file, bar)) for _ in range(max(1, concurrency))]
@@ -340,26 +325,32 @@ def read_batch(path: str | Path, requests: Sequence[Request], store: str | Path,
                 if request is None or row.get("error") or "choices" not in body:
                     counts["failed: unknown id" if request is None else "failed: error in the batch"] += 1
                     continue
-                reply = body["choices"][0]["message"]["content"] or ""
-            except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+                reply, used = _answer(body)
+            except (ValueError, LookupError, TypeError, AttributeError):
                 raise InputError(f"{path}, line {number}: not a line of a batch's result file") from None
             if request.messages_sha256 in done:
                 counts["already there"] += 1
                 continue
             done.add(request.messages_sha256)
-            usage = body.get("usage") or {}
-            used = {name: usage[name] for name in ("prompt_tokens", "completion_tokens") if name in usage}
-            file.write(_line(request, model, reply, used or None))
-            counts["replies"] += 1
-            counts["refused"] += is_refusal(reply)
+            _keep(file, request, model, reply, used, counts)
     return counts
 
 
-def _line(request: Request, model: str, reply: str, usage: dict | None) -> bytes:
-    asked = {"prompt_version": request.prompt_version, "model": model, "skill": request.skill}
-    asked |= {"skill_id": request.skill_id, "messages_sha256": request.messages_sha256}
-    row = asked | {"reply": reply, "usage": usage, "created": datetime.now(UTC).isoformat(timespec="seconds")}
-    return (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+def _answer(body: dict) -> tuple[str, dict[str, int]]:
+    """The text of a response, and the tokens that it says it took."""
+    usage = body.get("usage") or {}
+    used = {name: usage[name] for name in ("prompt_tokens", "completion_tokens") if isinstance(usage.get(name), int)}
+    return "" + (body["choices"][0]["message"]["content"] or ""), used  # TypeError if it is no text
+
+
+def _keep(file: BinaryIO, request: Request, model: str, reply: str, used: dict[str, int], counts: Counter) -> None:
+    """Append a reply to the store, and count it."""
+    row = {"prompt_version": request.prompt_version, "model": model, "skill": request.skill}
+    row |= {"skill_id": request.skill_id, "messages_sha256": request.messages_sha256}
+    row |= {"reply": reply, "usage": used or None, "created": datetime.now(UTC).isoformat(timespec="seconds")}
+    file.write((json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "replace"))
+    counts["replies"] += 1
+    counts["refused"] += is_refusal(reply)
 
 
 @contextmanager

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from helpers.extraction.ranking import Ranking, rank_in_blocks
+from helpers.extraction.ranking import Ranker
 from helpers.taxonomy import Taxonomy
 
 
-class LexicalRanker:
+class LexicalRanker(Ranker):
     """Rank skills by the cosine between TF-IDF vectors of the sentence and of the preferred label.
 
     Character 3- to 5-grams inside word boundaries, sublinear term frequency, weights learnt on the labels.
@@ -20,10 +20,6 @@ class LexicalRanker:
     def __init__(self, taxonomy: Taxonomy) -> None:
         self.vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True)
         self.label_vectors = self.vectorizer.fit_transform(taxonomy.labels).T.tocsr()
-
-    def rank(self, sentences: Sequence[str], k: int) -> Ranking:
-        """The k best skills of each sentence; see `Ranker`."""
-        return rank_in_blocks(self._score, sentences, k)
 
     def _score(self, sentences: Sequence[str]) -> np.ndarray:
         return (self.vectorizer.transform(sentences) @ self.label_vectors).toarray()

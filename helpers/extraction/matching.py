@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ import numpy as np
 from ahocorasick_rs import AhoCorasick, Implementation
 from rapidfuzz import fuzz
 
-from helpers.extraction.ranking import Ranking, rank_in_blocks
+from helpers.extraction.ranking import Ranker
 from helpers.taxonomy import Taxonomy, without_brackets
 
 MIN_SIMILARITY = 0.85  # of an alternative label's spelling to the preferred label; see `reliable_names`
@@ -39,19 +40,13 @@ class Span(NamedTuple):
 
 
 class LiteralMatcher:
-    """Find names in sentences.
-
-    Parameters
-    ----------
-    names : pairs of a name and the index of the skill it names; one name may stand for several skills
-    """
+    """Find names in sentences: `names` are pairs of a name and the index of a skill, of which it may have several."""
 
     def __init__(self, names: Iterable[tuple[str, int]]) -> None:
         skills: dict[str, set[int]] = {}
         for name, skill in names:
-            key = normalise(name)
-            if key:
-                skills.setdefault(key, set()).add(skill)
+            skills.setdefault(normalise(name), set()).add(skill)
+        skills.pop("", None)
         self._skills = [tuple(sorted(indices)) for indices in skills.values()]
         # Blanks around a name let it match at token borders only.
         self._automaton = AhoCorasick(
@@ -102,19 +97,15 @@ class LiteralMatcher:
         return sorted(kept)
 
 
-class LiteralRanker:
+@dataclass
+class LiteralRanker(Ranker):
     """Rank the skills a sentence names first (score 1), all others after them in taxonomy order (score 0)."""
 
-    def __init__(self, matcher: LiteralMatcher, taxonomy: Taxonomy) -> None:
-        self.matcher = matcher
-        self.n_labels = len(taxonomy)
-
-    def rank(self, sentences: Sequence[str], k: int) -> Ranking:
-        """The k best skills of each sentence; see `Ranker`."""
-        return rank_in_blocks(self._score, sentences, k)
+    matcher: LiteralMatcher
+    taxonomy: Taxonomy
 
     def _score(self, sentences: Sequence[str]) -> np.ndarray:
-        scores = np.zeros((len(sentences), self.n_labels), dtype=np.float32)
+        scores = np.zeros((len(sentences), len(self.taxonomy)), dtype=np.float32)
         for row, skills in enumerate(self.matcher.labels(sentences)):
             scores[row, skills] = 1
         return scores
@@ -143,10 +134,7 @@ def reliable_names(taxonomy: Taxonomy, min_similarity: float = MIN_SIMILARITY) -
     recall there among those with a precision of at least 0.77.
     """
     tokens = Counter(token for text in taxonomy.descriptions for token in _TOKEN.findall(text))
-    capitalised = Counter()
-    for token, count in tokens.items():
-        if not token.islower():
-            capitalised[token.lower()] += count
+    capitalised = Counter(token.lower() for token in tokens.elements() if not token.islower())
     preferred = preferred_names(taxonomy)
     alternative = alternative_names(taxonomy)
     owners = Counter(name for name, _ in {(normalise(name), skill) for name, skill in preferred + alternative})
@@ -174,9 +162,6 @@ def normalise(text: str) -> str:
         tokens = ["".join(token.split()) for token in tokens]  # ". NET" is one token
     if text.isascii():
         return " ".join(tokens).lower()
-    # Compatibility forms may hold blanks ("¨" does); a token stays one token.
-    return " ".join("".join(_visible(t).split()) or "\ufffd" for t in tokens)
-
-
-def _visible(token: str) -> str:
-    return unicodedata.normalize("NFKC", token).casefold().replace("\u00ad", "").replace("\u200b", "")
+    # Compatibility forms may hold blanks ("¨" does); a token stays one token. What has no width is not seen.
+    visible = (re.sub(r"[\s\u00ad\u200b]", "", unicodedata.normalize("NFKC", t).casefold()) for t in tokens)
+    return " ".join(token or "\ufffd" for token in visible)

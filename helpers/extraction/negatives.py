@@ -1,13 +1,13 @@
 """Negative examples for a skill's classifier, some of them hard: drawn from related skills (paper 1, section 3).
 
-Which skills are related: `siblings`, `nearest_by_spelling`, `nearest_by_embedding`, each for all skills at once.
+Which skills are related: `related_skills`, for all skills at once.
 What a classifier learns from: `Sampler.draw`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
@@ -38,16 +38,11 @@ def related_skills(
     if "embedding" in strategies and encoder is None:
         raise InputError("the strategy 'embedding' needs an encoder")
     find = {
-        "siblings": lambda: siblings(taxonomy),
+        "siblings": lambda: [np.array(taxonomy.siblings(i), dtype=np.int64) for i in range(len(taxonomy))],
         "levenshtein": lambda: nearest_by_spelling(taxonomy.labels),
         "embedding": lambda: nearest_by_embedding(encode(encoder, taxonomy.labels)),
     }
     return {strategy: find[strategy]() for strategy in strategies}
-
-
-def siblings(taxonomy: Taxonomy) -> list[np.ndarray]:
-    """Skills that share a broader concept with each skill, in taxonomy order; none for a skill without one."""
-    return [np.array(taxonomy.siblings(skill), dtype=np.int64) for skill in range(len(taxonomy))]
 
 
 def nearest_by_spelling(labels: Sequence[str], n: int = N_NEAREST) -> np.ndarray:
@@ -102,50 +97,38 @@ class Sample:
     n_missing: int
 
 
+@dataclass(eq=False)
 class Sampler:
     """Draw each skill's training sentences (paper 1, sections 3 and 4.2).
 
-    Parameters
-    ----------
-    positives : for each skill the sentences labelled with it (see `positives_of`)
-    related : strategies that share the hard negatives evenly, as from `related_skills`; may be empty
-    hard_fraction : share of the negatives that is hard, 0 to 1
-    per_positive : negatives for each positive
-    max_positives : of a skill with more positives, so many are kept, drawn at random
-    seed : same seed, same sample of every skill, in any order and number of workers
+    `positives` are for each skill the sentences labelled with it (see `positives_of`). `hard_fraction` (0 to 1) of
+    the negatives is drawn from `related` skills, evenly over its strategies (see `related_skills`). A skill with more
+    positives than `max_positives` keeps so many at random. Same seed, same sample of every skill, in any order.
 
-    A sentence labelled with the skill is never its negative, kept or not. The paper leaves that open, and whether
-    negatives may repeat: here none does.
+    A sentence labelled with the skill is never its negative, and none is drawn twice. (The paper leaves both open.)
     """
 
-    def __init__(
-        self,
-        positives: Sequence[np.ndarray],
-        related: Mapping[str, Sequence[np.ndarray]] | None = None,
-        hard_fraction: float = 0.0,
-        per_positive: int = NEGATIVES_PER_POSITIVE,
-        max_positives: int = MAX_POSITIVES,
-        seed: int = 0,
-    ) -> None:
-        if per_positive < 1 or max_positives < 1 or seed < 0:
+    positives: Sequence[np.ndarray]
+    related: Mapping[str, Sequence[np.ndarray]] = field(default_factory=dict)
+    hard_fraction: float = 0.0
+    per_positive: int = NEGATIVES_PER_POSITIVE
+    max_positives: int = MAX_POSITIVES
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.per_positive < 1 or self.max_positives < 1 or self.seed < 0:
             raise InputError("negatives per positive and the most positives must be 1 or more, the seed 0 or more")
-        if not 0 <= hard_fraction <= 1:
-            raise InputError(f"hard fraction {hard_fraction}: give a share from 0 to 1")
-        if hard_fraction and not related:
-            raise InputError(f"hard fraction {hard_fraction}, but no strategy to find related skills")
-        self.positives = positives
-        self.related = dict(related or {})
-        self.hard_fraction = hard_fraction
-        self.per_positive = per_positive
-        self.max_positives = max_positives
-        self.seed = seed
+        if not 0 <= self.hard_fraction <= 1:
+            raise InputError(f"hard fraction {self.hard_fraction}: give a share from 0 to 1")
+        if self.hard_fraction and not self.related:
+            raise InputError(f"hard fraction {self.hard_fraction}, but no strategy to find related skills")
         self._kept = [
-            np.sort(np.random.default_rng([seed, skill, 0]).choice(found, max_positives, replace=False))
-            if len(found) > max_positives
+            np.sort(np.random.default_rng([self.seed, skill, 0]).choice(found, self.max_positives, replace=False))
+            if len(found) > self.max_positives
             else found
-            for skill, found in enumerate(positives)
+            for skill, found in enumerate(self.positives)
         ]
-        n_sentences = max((int(found[-1]) + 1 for found in positives if len(found)), default=0)
+        n_sentences = max((int(found[-1]) + 1 for found in self.positives if len(found)), default=0)
         self._in_pool = np.zeros(n_sentences, dtype=bool)
         self._in_pool[np.concatenate([np.zeros(0, np.int64), *self._kept])] = True
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -43,30 +42,27 @@ class Ranking:
     scores: np.ndarray
 
 
-class Ranker(Protocol):
-    """Anything that ranks the skills of a taxonomy for sentences."""
+class Ranker:
+    """Ranks the skills of a taxonomy for sentences, by the scores (n, n_labels) that `_score` gives to n of them."""
+
+    _score: Callable[[Sequence[str]], np.ndarray]
 
     def rank(self, sentences: Sequence[str], k: int) -> Ranking:
         """The k best skills of each sentence, best first, ties broken by taxonomy order."""
-        ...
+        return rank_in_blocks(self._score, sentences, k)
 
 
 def top_k(scores: np.ndarray, k: int) -> Ranking:
-    """The k highest scores of each row, ties broken by column order.
-
-    Parameters
-    ----------
-    scores : float array (n, m), finite
-    k : how many, at most m are returned
+    """The k highest of finite scores (n, m) in each row, at most m; ties broken by column order.
 
     >>> top_k(np.array([[0.1, 0.5, 0.5, 0.2]]), 3).indices
     array([[1, 2, 3]])
     """
     scores = np.ascontiguousarray(scores, dtype=np.float32) + np.float32(0)  # -0.0 becomes 0.0: they are equal
-    _n, m = scores.shape
+    m = scores.shape[1]
     k = min(k, m)
     # One sortable integer a score: its bits, turned so that greater scores come first, then the column. All
-    # keys differ, so partition and sort give one answer, which argpartition on tied scores would not.
+    # keys differ, so partition and sort give one answer, in half the time of a stable sort of whole rows.
     bits = scores.view(np.uint32)
     ascending = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
     keys = (~ascending).astype(np.uint64) << np.uint64(32) | np.arange(m, dtype=np.uint64)
@@ -81,8 +77,10 @@ def rank_in_blocks(
 ) -> Ranking:
     """Rank with a function from sentences to scores (n, n_labels), never holding more than a block of scores."""
     parts = [top_k(score(sentences[i : i + block]), k) for i in range(0, len(sentences), block)]
-    if not parts:
-        return Ranking(np.zeros((0, k), dtype=np.int64), np.zeros((0, k), dtype=np.float32))
+    return _joined(parts or [top_k(np.zeros((0, k)), k)])
+
+
+def _joined(parts: Sequence[Ranking]) -> Ranking:
     return Ranking(np.concatenate([p.indices for p in parts]), np.concatenate([p.scores for p in parts]))
 
 
@@ -108,7 +106,6 @@ def run_benchmark(ranker: Ranker, benchmark: Benchmark, top: int = 50, **provena
         whole = ranker.rank(benchmark.sentences[start : start + BLOCK], len(benchmark.taxonomy))
         tops.append(Ranking(whole.indices[:, :top], whole.scores[:, :top]))
         gold_ranks += ranks_of(whole, benchmark.gold[start : start + BLOCK])
-    ranking = Ranking(np.concatenate([t.indices for t in tops]), np.concatenate([t.scores for t in tops]))
     facts = {
         "benchmark": benchmark.name,
         "split": benchmark.split,
@@ -120,7 +117,7 @@ def run_benchmark(ranker: Ranker, benchmark: Benchmark, top: int = 50, **provena
         "date": datetime.now(UTC).date().isoformat(),
         "versions": package_versions(),
     }
-    return Run(ranking, tuple(gold_ranks), facts)
+    return Run(_joined(tops), tuple(gold_ranks), facts)
 
 
 def ranks_of(ranking: Ranking, gold: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -178,27 +175,22 @@ def read_run(path: str | Path, benchmark: Benchmark) -> Run:
     table = read_csv(path, RUN_COLUMNS[:3])
     row_of = {identity: row for row, identity in enumerate(sentence_ids(benchmark))}
     index_of = {identity: index for index, identity in enumerate(benchmark.taxonomy.ids)}
-    rows = table["sentence_id"].map(row_of)
-    if rows.isna().any():
-        found = table["sentence_id"][rows.isna()].iloc[0]
-        raise InputError(
-            f"{path}: sentence {found!r} is not in {benchmark.name} {benchmark.split}; is it another benchmark's run?"
-        )
-    labels = table["label_id"].map(index_of)
-    if labels.isna().any():
-        found = table["label_id"][labels.isna()].iloc[0]
-        raise InputError(f"{path}: label {found!r} is not in the taxonomy {benchmark.taxonomy.name}")
+
+    def require(right: pd.Series, column: str, what: str) -> None:
+        if not right.all():
+            line = right.to_numpy().argmin()
+            raise InputError(f"{path}, row {line + 2}: {column} {table[column][line]!r} {what}")
+
+    rows, labels = table["sentence_id"].map(row_of), table["label_id"].map(index_of)
     ranks = pd.to_numeric(table["rank"], errors="coerce")
+    which = f"{benchmark.name} {benchmark.split}"
+    require(rows.notna(), "sentence_id", f"is not in {which}; is it another benchmark's run?")
+    require(labels.notna(), "label_id", f"is not in the taxonomy {benchmark.taxonomy.name}")
     possible = ranks.between(1, len(index_of)) & (ranks % 1 == 0)
-    if not possible.all():
-        line = int((~possible).to_numpy().argmax())
-        found = table["rank"][line]
-        raise InputError(f"{path}, row {line + 2}: rank {found!r} is no rank among {len(index_of)} labels")
+    require(possible, "rank", f"is no rank among {len(index_of)} labels")
     run = pd.DataFrame({"row": rows.astype(int), "rank": ranks.astype(int), "label": labels.astype(int)})
-    for what, keys in (("label", ["row", "label"]), ("rank", ["row", "rank"])):
-        if run.duplicated(keys).any():
-            line = int(run.duplicated(keys).to_numpy().argmax()) + 2
-            raise InputError(f"{path}, row {line}: this sentence already has a line with the same {what}")
+    require(~run.duplicated(["row", "label"]), "label_id", "stands twice for this sentence")
+    require(~run.duplicated(["row", "rank"]), "rank", "stands twice for this sentence")
     run["score"] = pd.to_numeric(table["score"], errors="coerce") if "score" in table else np.nan
     # The top of a list goes as far as it is without gaps; deeper rows are single gold labels, and have no score.
     n = len(benchmark.sentences)
@@ -210,9 +202,9 @@ def read_run(path: str | Path, benchmark: Benchmark) -> Run:
     scores = np.full((n, k), np.nan, dtype=np.float32)
     indices[top["row"], top["rank"] - 1] = top["label"]
     scores[top["row"], top["rank"] - 1] = top["score"]
-    rank_of = {(row, label): rank for row, label, rank in zip(run["row"], run["label"], run["rank"], strict=True)}
+    rank_of = run.set_index(["row", "label"])["rank"].to_dict()
     gold_ranks = tuple(
-        np.array([float(rank_of.get((row, int(label)), np.inf)) for label in labels])
+        np.array([float(rank_of.get((row, label), np.inf)) for label in labels.tolist()])
         for row, labels in enumerate(benchmark.gold)
     )
     return Run(Ranking(indices, scores), gold_ranks, _read_provenance(path, benchmark))
@@ -224,11 +216,9 @@ def _read_provenance(path: Path, benchmark: Benchmark) -> dict:
     if not record.exists():
         return {}
     try:
-        provenance = json.loads(record.read_text(encoding="utf-8"))
-    except ValueError:
-        provenance = None
-    if not isinstance(provenance, dict):
-        raise InputError(f"{record}: not a JSON object; mend it or remove it")
+        provenance = {**json.loads(record.read_text(encoding="utf-8"))}  # TypeError for anything but an object
+    except (ValueError, TypeError):
+        raise InputError(f"{record}: not a JSON object; mend it or remove it") from None
     for key, expected in (("benchmark_sha256", benchmark.sha256), ("taxonomy_sha256", benchmark.taxonomy.sha256)):
         if provenance.get(key, expected) != expected:
             what = f"{benchmark.name} {benchmark.split} and its taxonomy"
