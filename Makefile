@@ -6,6 +6,8 @@ CH ?=
 
 # What `make` runs is the sample profile, without progress bars (their text differs from run to run).
 export TQDM_DISABLE = 1
+# Two notebooks run side by side, with two threads each: a thread that waits must not keep the other's core busy.
+export OMP_WAIT_POLICY = passive
 
 .DEFAULT_GOAL := help
 .PHONY: help book test lab lint site refresh results full test-real bench clean
