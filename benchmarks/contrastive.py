@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import copy
 import tempfile
-import time
-from collections.abc import Callable
 
 import numpy as np
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from timing import best_of
 from transformers import PrinterCallback
 
 from helpers.data.corpora import load_corpus
@@ -32,17 +31,6 @@ from helpers.profiles import PROFILES
 from helpers.taxonomy import load_taxonomy
 
 TRAINING = Training(steps=15)
-
-
-def best_of(rounds: int, **functions: Callable[[], object]) -> dict[str, float]:
-    """Seconds of each function's fastest call; they take turns, so that a busy moment hits all of them."""
-    found = {name: float("inf") for name in functions}
-    for _ in range(rounds):
-        for name, function in functions.items():
-            begun = time.perf_counter()
-            function()
-            found[name] = min(found[name], time.perf_counter() - begun)
-    return found
 
 
 def bare(encoder: SentenceTransformer, rows: dict[str, list[str]], size: int) -> None:

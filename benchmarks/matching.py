@@ -8,30 +8,17 @@ rounds; what counts is their ratios.
 
 from __future__ import annotations
 
-import timeit
-from collections.abc import Callable
 from importlib.metadata import version
 
 import spacy
 from spacy.matcher import PhraseMatcher
+from timing import best_of
 from tqdm import tqdm
 
 from helpers.data.corpora import load_corpus
 from helpers.extraction.matching import LiteralMatcher, alternative_names, preferred_names
 from helpers.profiles import PROFILES
 from helpers.taxonomy import load_taxonomy
-
-
-def best_of(rounds: int, **functions: Callable[[], object]) -> dict[str, float]:
-    """Seconds of each function's fastest call; they take turns, so that a busy moment hits all of them.
-
-    timeit keeps the garbage collector out of it.
-    """
-    found = {name: float("inf") for name in functions}
-    for _ in tqdm(range(rounds), desc="measuring", delay=2, leave=False):
-        for name, function in functions.items():
-            found[name] = min(found[name], timeit.timeit(function, number=1))
-    return found
 
 
 def main() -> None:
