@@ -30,7 +30,7 @@ from helpers.extraction.contrastive import (
 from helpers.profiles import PROFILES
 from helpers.taxonomy import load_taxonomy
 
-TRAINING = Training(steps=15)
+TRAINING = Training(steps=8)
 
 
 def bare(encoder: SentenceTransformer, rows: dict[str, list[str]], size: int) -> None:
@@ -58,18 +58,18 @@ def main() -> None:
     encoder = load_encoder(device="cpu")
     sample = PROFILES["sample"]
     taxonomy = load_taxonomy(sample.taxonomy)
-    for kind in ("sentences", "descriptions"):
-        pairs = load_pairs(kind, taxonomy, sample)
-        rows, size = layout(pairs, taxonomy.labels, TRAINING)
-        seconds = best_of(
-            2,
-            bare=lambda rows=rows, size=size: bare(encoder, rows, size),
-            ours=lambda pairs=pairs: train(encoder, pairs, taxonomy.labels, training=TRAINING),
-        )
-        print(
-            f"{kind}, augmented, {TRAINING.steps} steps of {size} on the CPU: ours {seconds['ours']:.1f} s, "
-            f"the bare trainer {seconds['bare']:.1f} s: {seconds['ours'] / seconds['bare']:.2f} times"
-        )
+    pairs = load_pairs("sentences", taxonomy, sample)
+    rows, size = layout(pairs, taxonomy.labels, TRAINING)
+    seconds = best_of(
+        2,
+        bare=lambda: bare(encoder, rows, size),
+        ours=lambda: train(encoder, pairs, taxonomy.labels, training=TRAINING),
+    )
+    print(
+        f"sentences, augmented, {TRAINING.steps} steps of {size} on the CPU: ours {seconds['ours']:.1f} s, "
+        f"the bare trainer {seconds['bare']:.1f} s: {seconds['ours'] / seconds['bare']:.2f} times",
+        flush=True,
+    )
 
     try:
         profile = PROFILES["full"]

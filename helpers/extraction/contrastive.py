@@ -226,7 +226,7 @@ def train(
     facts = json.loads(json.dumps(facts))
     if out is None:
         with tempfile.TemporaryDirectory() as folder:
-            return _run(encoder, rows, size, facts, Path(folder), validate)
+            return _run(encoder, rows, size, facts, Path(folder), validate, keep=False)
     out = Path(out)
     partial = out.with_name(out.name + ".partial")
     for folder in (out, partial):
@@ -257,6 +257,7 @@ def _run(
     facts: dict,
     folder: Path,
     validate: Callable[[SentenceTransformer], float] | None,
+    keep: bool = True,
 ) -> tuple[SentenceTransformer, list[dict]]:
     import transformers
     from datasets import Dataset
@@ -280,6 +281,7 @@ def _run(
         use_cpu=model.device.type == "cpu",
         seed=facts["seed"],
         logging_steps=max(1, steps // 60),
+        save_strategy="steps" if keep else "no",
         save_steps=max(1, -(-steps // 10)),
         save_total_limit=1,
         report_to="none",
