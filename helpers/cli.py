@@ -1,12 +1,11 @@
 """The command line: python -m helpers doctor | fetch | generate | train | evaluate | extract."""
 
-from __future__ import annotations
-
 import json
 import platform
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,13 +13,7 @@ from helpers.extraction import METHODS, PAIRS
 from helpers.files import InputError, require_writable
 from helpers.profiles import get_profile, profile_of_benchmark
 
-if TYPE_CHECKING:  # imported where they are used: `--help` should not wait for PyTorch
-    from sentence_transformers import SentenceTransformer
-
-    from helpers.data.benchmarks import Benchmark
-    from helpers.extraction.classifiers import Classifiers
-    from helpers.extraction.matching import LiteralMatcher
-    from helpers.extraction.ranking import Run
+# Everything else is imported where it is used: `--help` should not wait for PyTorch.
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -29,19 +22,8 @@ MethodOption = Annotated[
     str | None, typer.Option(help=f"one of: {', '.join(METHODS)} (default: zero-shot; with --model bi-encoder)")
 ]
 ModelOption = Annotated[Path | None, typer.Option(help="of bi-encoder: the folder that `train` wrote")]
-NamesOption = Annotated[
-    str | None, typer.Option(help="of bi-encoder and zero-shot: label, max (best of all names) or mix (default: label)")
-]
-EncoderOption = Annotated[
-    str | None, typer.Option(help="encoder of zero-shot and classifier: a folder or a model of the hub")
-]
-NegativesOption = Annotated[
-    str | None, typer.Option(help="of classifier: uniform, siblings, levenshtein, embedding or all (default: all)")
-]
-HardFractionOption = Annotated[
-    float | None, typer.Option(help="of classifier: share of hard negatives, 0 to 1 (default: 0.05)")
-]
-COption = Annotated[float | None, typer.Option("--C", help="of classifier: inverse regularisation (default: 0.1)")]
+NamesOption = Annotated[str | None, typer.Option(help="of encoders: label (default), max (best of all names) or mix")]
+EncoderOption = Annotated[str | None, typer.Option(help="of zero-shot and classifier: a folder or a model of the hub")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -55,55 +37,41 @@ def doctor() -> None:
     from helpers.encoders import MINILM, computed_dir, load_encoder
     from helpers.extraction.ranking import package_versions
 
-    problems = []
+    problems = 0
 
-    def check(name: str, answer: str, problem: str | None = None) -> None:
-        typer.echo(f"{'!!' if problem else 'ok'}  {name:<10} {problem or answer}")
-        if problem:
-            problems.append(problem)
+    def check(name: str, answer: str, look: Callable[[], object] | None = None) -> None:
+        nonlocal problems
+        try:
+            if look:
+                look()
+            typer.echo(f"ok  {name:<10} {answer}")
+        except InputError as error:
+            problems += 1
+            typer.echo(f"!!  {name:<10} {error}")
 
-    version = ".".join(map(str, sys.version_info[:3]))
-    old = f"Python {version} is too old: the book needs 3.11 or later" if sys.version_info < (3, 11) else None
-    check("python", f"{version} on {platform.system()} {platform.machine()}", old)
-    ours = getattr(helpers, "IS_SKILLBOOK", False)
-    wrong = None if ours else f"{helpers.__file__} is another package: pip uninstall helpers, then pip install -e ."
-    check("helpers", str(Path(helpers.__file__).parent), wrong)
-    check("versions", ", ".join(f"{name} {number}" for name, number in package_versions().items()))
+    def ours() -> None:
+        if not getattr(helpers, "IS_SKILLBOOK", False):
+            raise InputError(f"{helpers.__file__} is another package: pip uninstall helpers, then pip install -e .")
+
+    device = f"CPU, {torch.get_num_threads()} threads (enough for the sample profile)"
     if torch.cuda.is_available():
         device = torch.cuda.get_device_name(0)
     elif torch.backends.mps.is_available():
         device = "Apple GPU (mps)"
-    else:
-        device = f"CPU, {torch.get_num_threads()} threads (enough for the sample profile)"
+    folder, names = registry.download_dir(), [*registry.FILES, *registry.HUB_TABLES]
+    missing = [name for name in names if not (folder / name).exists()]
+    there = f"{len(names) - len(missing)} of {len(names)} files in {folder} (the full profile needs them)"
+    check("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    check("helpers", str(Path(helpers.__file__).parent), ours)
+    check("versions", ", ".join(f"{name} {number}" for name, number in package_versions().items()))
     check("device", device)
-    try:
-        load_encoder()
-        check("encoder", f"{MINILM}, weights verified")
-    except InputError as error:
-        check("encoder", "", str(error))
-    names = (*registry.FILES, *registry.HUB_TABLES)
-    missing, damaged = [], []
-    for name in names:
-        try:
-            registry.find(name)
-        except FileNotFoundError:
-            missing.append(name)
-        except InputError as error:
-            damaged.append(str(error))
-    whole = len(names) - len(missing) - len(damaged)
-    check("downloads", f"{whole} of {len(names)} files in {registry.download_dir()} (the full profile needs them)")
-    for problem in damaged:
-        check("download", "", problem)
+    check("encoder", f"{MINILM}, weights verified", load_encoder)
+    check("cache", str(computed_dir()), lambda: require_writable(computed_dir(), "SKILLBOOK_COMPUTED"))
+    check("downloads", there, lambda: [registry.find(name) for name in names if name not in missing])
     if missing:
-        typer.echo(f"    not there: {', '.join(missing)}")
-        typer.echo("    get them with: python -m helpers fetch")
-    try:
-        require_writable(computed_dir(), "SKILLBOOK_COMPUTED")
-        check("cache", str(computed_dir()))
-    except InputError as error:
-        check("cache", "", str(error))
+        typer.echo(f"    not there: {', '.join(missing)}\n    get them with: python -m helpers fetch")
     if problems:
-        raise InputError(f"{len(problems)} problem(s) above, marked with !!")
+        raise InputError(f"{problems} problem(s) above, marked with !!")
     typer.echo("ready for the sample profile" + ("" if missing else " and the full profile"))
 
 
@@ -114,14 +82,11 @@ def fetch(
     """Download the real data, checked; what is complete is left alone."""
     from helpers import registry
 
-    unknown = set(names or ()) - set(registry.FILES) - set(registry.HUB_TABLES)
-    if unknown:
+    if unknown := set(names or ()) - {*registry.FILES, *registry.HUB_TABLES}:
         registry.fetch(unknown.pop())  # says which names there are
     failed = 0
     for name, what in registry.fetch_all(names, progress=True):
-        size = getattr((registry.FILES | registry.HUB_TABLES)[name], "size", None)
-        shown = f"{size / 1e6:6.1f} MB" if size else "         "
-        typer.echo(f"{name:<40} {shown}  {what}")
+        typer.echo(f"{name:<40} {what}")
         failed += what.startswith("FAILED")
     if failed:
         raise InputError(f"{failed} file(s) could not be had; see above")
@@ -179,7 +144,7 @@ def train(
     import numpy as np
 
     from helpers.data.benchmarks import load_benchmark
-    from helpers.encoders import load_encoder
+    from helpers.encoders import SentenceTransformer, load_encoder
     from helpers.evaluation import evaluate as score
     from helpers.extraction import contrastive
     from helpers.taxonomy import load_taxonomy
@@ -214,68 +179,91 @@ def evaluate(
     encoder: EncoderOption = None,
     model: ModelOption = None,
     names: NamesOption = None,
-    negatives: NegativesOption = None,
-    hard_fraction: HardFractionOption = None,
-    c: COption = None,
+    negatives: Annotated[
+        str | None, typer.Option(help="of classifier: uniform, siblings, levenshtein, embedding or all")
+    ] = None,
+    hard_fraction: Annotated[float | None, typer.Option(help="of classifier: share of hard negatives, 0 to 1")] = None,
+    c: Annotated[float | None, typer.Option("--C", help="of classifier: inverse regularisation")] = None,
     run: Annotated[Path | None, typer.Option(help="score this run file instead of a method")] = None,
     save_run: Annotated[Path | None, typer.Option(help="write the ranking to this run file (.csv.gz)")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score a method, or anybody's run file, on a benchmark."""
+    import numpy as np
+
+    from helpers import evaluation
     from helpers.data.benchmarks import load_benchmark
-    from helpers.evaluation import evaluate as score
     from helpers.extraction.methods import make_ranker
     from helpers.extraction.ranking import read_run, require_run_name, run_benchmark, write_run
     from helpers.taxonomy import load_taxonomy
 
-    chosen = get_profile(profile) if profile else profile_of_benchmark(benchmark)
-    if benchmark not in chosen.benchmarks:
-        owner = profile_of_benchmark(benchmark)
+    def percent(value: float) -> float:
+        return round(100 * float(value), 2)
+
+    owner = profile_of_benchmark(benchmark)
+    chosen = get_profile(profile) if profile else owner
+    if chosen != owner:
         raise InputError(f"benchmark {benchmark} belongs to --profile {owner.name}, not {chosen.name}")
-    method = method or ("bi-encoder" if model else "zero-shot")
-    if method not in METHODS:
-        raise InputError(f"no method {method!r}; choose one of: {', '.join(METHODS)}")
     if save_run is not None:
         require_run_name(save_run)
     queries = load_benchmark(benchmark, split, load_taxonomy(chosen.taxonomy))
+    extra: dict = {}
     if run is not None:
         answer = read_run(run, queries)
+        method = answer.provenance.get("method", str(run))
     else:
+        method = method or ("bi-encoder" if model else "zero-shot")
         options = {"encoder": encoder, "model": model, "names": names}
         options |= {"negatives": negatives, "hard_fraction": hard_fraction, "c": c}
         ranker = make_ranker(method, chosen, queries.taxonomy, **options)
-        used = getattr(ranker, "encoder", None)
-        facts = {"method": method, "profile": chosen.name, "seed": chosen.seed}
-        facts |= {
-            "encoder": used and used.skillbook_id.rpartition(":")[0],
-            "device": used.device.type if used else "cpu",
-        }
+        facts = {"method": method, "profile": chosen.name, "seed": chosen.seed, "device": "cpu", "encoder": None}
+        if used := getattr(ranker, "encoder", None):
+            facts |= {"device": used.device.type, "encoder": used.skillbook_id.rpartition(":")[0]}
         if hasattr(ranker, "names"):
             facts["names"] = ranker.names
         if method == "classifier":
             facts["training"] = ranker.classifiers.facts
         answer = run_benchmark(ranker, queries, **facts)
+        if method == "literal":
+            counts = evaluation.precision_recall_sets(ranker.matcher.labels(queries.sentences), queries.gold)
+            extra["n_predicted"] = int(counts["predicted"].sum())
+            for name, total in (("precision", "predicted"), ("recall", "gold")):
+                extra[name] = percent(counts["hits"].sum() / max(counts[total].sum(), 1))
+                interval = evaluation.ratio_interval(counts["hits"], counts[total])
+                extra[f"{name}_interval_95"] = [percent(bound) for bound in interval]
+        if method == "classifier":  # how much of the benchmark the training has seen, and how well it does on that
+            trained = ranker.classifiers.trained
+            seen = trained[np.concatenate(queries.gold)]
+            extra |= {"n_trained": int(trained.sum()), "gold_untrained": int((~seen).sum())}
+            if not seen.all():
+                extra["rank_untrained"] = int(np.median(np.concatenate(answer.gold_ranks)[~seen]))
+            if seen.any():
+                extra["rp@5_trained"] = percent(evaluation.evaluate(answer, queries, only=trained).mean["rp@5"])
     if save_run is not None:
         write_run(answer, queries, save_run)
-    metrics = score(answer, queries)
+    metrics = evaluation.evaluate(answer, queries)
     kept = ("mrr", "rp@1", "rp@5", "rp@10", "map")
     intervals = metrics.intervals()
     report = {
         "benchmark": benchmark,
         "split": split,
-        "method": answer.provenance.get("method", str(run)) if run else method,
+        "method": method,
         "profile": chosen.name,
         "n_sentences": len(queries.sentences),
         "n_pairs": queries.n_pairs,
         "n_labels": len(queries.taxonomy),
-        **{name: round(100 * metrics.mean[name], 2) for name in kept},
-        "intervals_95": {name: [round(100 * bound, 2) for bound in intervals[name]] for name in kept},
+        **{name: percent(metrics.mean[name]) for name in kept},
+        "intervals_95": {name: [percent(bound) for bound in intervals[name]] for name in kept},
+        **extra,
     }
-    if method == "literal" and run is None:
-        report |= _precision_and_recall(ranker.matcher, queries)
-    if method == "classifier" and run is None:
-        report |= _trained_and_not(ranker.classifiers, answer, queries)
-    typer.echo(json.dumps(report, indent=2) if as_json else _table(report))
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+        return
+    for key, value in report.items():
+        if not key.endswith("_95"):
+            shown = f"{value:.2f}" if isinstance(value, float) else value
+            low, high = report["intervals_95"].get(key) or report.get(f"{key}_interval_95") or (None, None)
+            typer.echo(f"{key:<15} {shown}" + (f"   [{low:.2f}, {high:.2f}]" if high is not None else ""))
 
 
 @app.command()
@@ -322,11 +310,8 @@ def extract(
         typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
         return
     for entry in answer:
-        typer.echo(entry["sentence"])
-        for skill in entry["skills"]:
-            typer.echo(f"  {skill['score']:.2f}  {skill['label']}")
-        if not entry["skills"]:
-            typer.echo("  (none)")
+        lines = [f"  {skill['score']:.2f}  {skill['label']}" for skill in entry["skills"]]
+        typer.echo("\n".join([entry["sentence"], *(lines or ["  (none)"])]))
 
 
 def main() -> None:
@@ -339,50 +324,6 @@ def main() -> None:
     except ModuleNotFoundError as error:
         print(f"error: package {error.name} is missing: pip install -c constraints.txt -e .", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(130)
     except (InputError, FileNotFoundError) as error:
-        message = " ".join(str(error).split())
-        print(f"error: {message}", file=sys.stderr)
+        print("error:", *str(error).split(), file=sys.stderr)
         sys.exit(1)
-
-
-def _precision_and_recall(matcher: LiteralMatcher, benchmark: Benchmark) -> dict:
-    """Micro-averaged precision and recall of the labels that are named, times 100, with intervals."""
-    from helpers.evaluation import precision_recall_sets, ratio_interval
-
-    counts = precision_recall_sets(matcher.labels(benchmark.sentences), benchmark.gold)
-    report: dict = {"n_predicted": int(counts["predicted"].sum())}
-    for name, total in (("precision", "predicted"), ("recall", "gold")):
-        report[name] = round(100 * counts["hits"].sum() / max(counts[total].sum(), 1), 2)
-        low, high = ratio_interval(counts["hits"], counts[total])
-        report[f"{name}_interval_95"] = [round(100 * low, 2), round(100 * high, 2)]
-    return report
-
-
-def _trained_and_not(classifiers: Classifiers, answer: Run, benchmark: Benchmark) -> dict:
-    """How much of the benchmark the training has seen, and how well it does on that part."""
-    import numpy as np
-
-    from helpers.evaluation import evaluate as score
-
-    gold = np.concatenate(benchmark.gold)
-    seen = classifiers.trained[gold]
-    report: dict = {"n_trained": len(classifiers.skills), "gold_untrained": int((~seen).sum())}
-    if not seen.all():
-        report["rank_untrained"] = int(np.median(np.concatenate(answer.gold_ranks)[~seen]))
-    if seen.any():
-        report["rp@5_trained"] = round(100 * score(answer, benchmark, only=classifiers.trained).mean["rp@5"], 2)
-    return report
-
-
-def _table(report: dict) -> str:
-    lines = []
-    for key, value in report.items():
-        if key.endswith(("intervals_95", "_interval_95")):
-            continue
-        interval = report["intervals_95"].get(key) or report.get(f"{key}_interval_95")
-        shown = f"{value:.2f}" if isinstance(value, float) else value
-        lines.append(f"{key:<15} {shown}" + (f"   [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""))
-    return "\n".join(lines)

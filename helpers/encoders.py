@@ -4,8 +4,6 @@ The default, all-MiniLM-L6-v2, comes as files inside a PyPI package, so the book
 name is a folder or a model of the hub; without a network that is an error, never a silent replacement.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 import logging

@@ -4,8 +4,6 @@ Every metric needs only the ranks of the gold labels, so it can be computed from
 each list. Values are fractions; tables and the command line print them times 100.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -75,9 +73,8 @@ class Metrics:
 def evaluate(ranking: Run | Ranking, benchmark: Benchmark, only: np.ndarray | None = None) -> Metrics:
     """Score a ranking of a benchmark's sentences, or a run read from disk.
 
-    A gold label that the ranking does not hold counts as never found. The value for each query is kept, because
-    intervals and tests need it. With `only`, a mask (n_labels,), no other gold label counts, and sentences without
-    one are left out. Raises InputError for a run that was made on another benchmark.
+    A gold label that the ranking does not hold counts as never found. With `only`, a mask (n_labels,), no other gold
+    label counts, and sentences without one are left out. Raises InputError for another benchmark's run.
     """
     if isinstance(ranking, Run):
         made_on = ranking.provenance.get("benchmark_sha256", benchmark.sha256)

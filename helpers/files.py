@@ -1,7 +1,5 @@
 """Read and write files so that nothing is half written and every complaint names its file."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io

@@ -4,11 +4,10 @@ Colours are Okabe and Ito's, which colour-blind readers can tell apart; backgrou
 read on a dark page too.
 """
 
-from __future__ import annotations
-
 import html
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -19,21 +18,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
 
 def style() -> None:
     """The book's figure settings; call once a notebook."""
-    plt.rcParams.update(
-        {
-            "figure.facecolor": "white",
-            "figure.figsize": (7.2, 3.2),
-            "figure.dpi": 100,
-            "figure.constrained_layout.use": True,
-            "savefig.facecolor": "white",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlelocation": "left",
-            "axes.prop_cycle": plt.cycler(color=[BLUE, ORANGE, GREEN, GREY]),
-            "font.size": 10,
-            "legend.frameon": False,
-        }
-    )
+    plt.style.use(Path(__file__).with_name("book.mplstyle"))
 
 
 def metrics_with_intervals(means: dict[str, float], intervals: dict[str, tuple[float, float]], metric: str) -> Axes:
@@ -112,20 +97,26 @@ def trie(edges: Sequence[tuple[int, int, str]], links: dict[int, int], ends: set
     A state's first child stands beside it, every other one in a new row at the bottom.
     """
     _, ax = plt.subplots(figsize=(7.2, 3.4))
-    place = {0: (0, 0)}
-    n_rows = 1
+    place, n_rows = {0: (0, 0)}, 1
     for start, end, letter in sorted(edges, key=lambda edge: edge[1]):  # parents have smaller numbers
         x, y = place[start]
         if (x + 1, y) in place.values():
             y, n_rows = -n_rows, n_rows + 1
         place[end] = (x + 1, y)
         ax.plot([x, x + 1], [place[start][1], y], color=GREY, linewidth=1.5, zorder=1)
-        middle = (x + 0.5, (place[start][1] + y) / 2)
-        ax.text(*middle, letter, ha="center", va="center", fontweight="bold", bbox={"color": "white", "pad": 1})
+        ax.text(
+            x + 0.5,
+            (place[start][1] + y) / 2,
+            letter,
+            ha="center",
+            va="center",
+            fontweight="bold",
+            bbox={"color": "white", "pad": 1},
+        )
     for start, end in links.items():
-        arrow = {"arrowstyle": "->", "linestyle": "--", "color": ORANGE, "shrinkA": 9, "shrinkB": 9}
         bend = -0.18 if place[end][1] <= place[start][1] else 0.18  # links up the picture bend away from its letters
-        ax.annotate("", place[end], place[start], arrowprops={**arrow, "connectionstyle": f"arc3,rad={bend}"})
+        arrow = {"arrowstyle": "->", "linestyle": "--", "color": ORANGE, "shrinkA": 9, "shrinkB": 9}
+        ax.annotate("", place[end], place[start], arrowprops=arrow | {"connectionstyle": f"arc3,rad={bend}"})
     for state, (x, y) in place.items():
         for size in (20, 15) if state in ends else (15,):
             ax.plot(x, y, "o", markersize=size, markerfacecolor="white", markeredgecolor=BLUE)
@@ -203,13 +194,11 @@ def highlight(text: str, marks: Sequence[tuple[int, int, str]]) -> str:
     """
     parts, place = [], 0
     for start, end, remark in marks:
-        if start < place:
-            continue  # a second label of the same words
-        parts.append(html.escape(text[place:start]))
-        parts.append(
-            '<mark style="background:#cfe8f7;color:#000;border-bottom:2px dotted #0072B2">'
-            f"{html.escape(text[start:end])}</mark> <small>[{html.escape(remark)}]</small>"
-        )
-        place = end
-    parts.append(html.escape(text[place:]))
-    return f'<p class="highlighted" style="line-height:1.9">{"".join(parts)}</p>'
+        if start >= place:  # else it is a second label of the same words
+            parts += [
+                html.escape(text[place:start]),
+                '<mark style="background:#cfe8f7;color:#000;border-bottom:2px dotted #0072B2">',
+                f"{html.escape(text[start:end])}</mark> <small>[{html.escape(remark)}]</small>",
+            ]
+            place = end
+    return f'<p class="highlighted" style="line-height:1.9">{"".join(parts)}{html.escape(text[place:])}</p>'

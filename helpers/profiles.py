@@ -3,8 +3,6 @@
 Everything that differs between them is a field of `Profile`; no other module asks which one it is.
 """
 
-from __future__ import annotations
-
 import os
 import random
 from dataclasses import dataclass

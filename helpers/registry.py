@@ -1,7 +1,5 @@
 """Every remote file of the book: where it is, at which commit, its checksum, licence and citation."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import json
@@ -51,16 +49,11 @@ class HubTable:
         return f"https://huggingface.co/datasets/{self.repository}/tree/{self.revision}"
 
 
-def _read_table() -> dict[str, RemoteFile]:
-    """`remote_files.csv`: a name in the download folder, then the fields of its `RemoteFile`."""
-    with open(Path(__file__).parent / "remote_files.csv", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    for row in rows:
-        row["size"] = int(row["size"]) if row["size"] else None
-    return {row.pop("name"): RemoteFile(**row) for row in rows}
-
-
-FILES = _read_table()
+# `remote_files.csv`: a name in the download folder, then the fields of its `RemoteFile`.
+with open(Path(__file__).parent / "remote_files.csv", encoding="utf-8", newline="") as _file:
+    FILES = {
+        row.pop("name"): RemoteFile(**row | {"size": int(row["size"] or 0) or None}) for row in csv.DictReader(_file)
+    }
 HUB_TABLES: dict[str, HubTable] = {
     "synthetic-esco-skill-sentences.parquet": HubTable(
         "TechWolf/Synthetic-ESCO-skill-sentences",

@@ -4,14 +4,13 @@ One loader reads ESCO's CSV files (a zip or a folder), so the shipped sample and
 path; `Taxonomy.from_csv` reads a reader's own list.
 """
 
-from __future__ import annotations
-
 import functools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 
@@ -42,8 +41,12 @@ class Taxonomy:
     group_broader: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require_unique(self.labels, "label", self.name)
-        _require_unique(self.ids, "id", self.name)
+        for what, values in (("label", self.labels), ("id", self.ids)):
+            first: dict[str, int] = {}
+            for row, value in enumerate(values, start=2):  # row 1 of the file is its header
+                if (other := first.setdefault(value, row)) < row:
+                    where = f"stands in rows {other} and {row}; keep one"
+                    raise InputError(f"taxonomy {self.name}: {what} {value!r} {where}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -73,7 +76,7 @@ class Taxonomy:
         return children
 
     @classmethod
-    def from_esco(cls, classification: Path, relations: Path, name: str = "ESCO") -> Taxonomy:
+    def from_esco(cls, classification: Path, relations: Path, name: str = "ESCO") -> Self:
         """Read ESCO's CSV files from two zips (or folders): the classification and the relations."""
         columns = ("conceptUri", "skillType", "reuseLevel", "preferredLabel", "altLabels", "description")
         skills = read_csv(classification, columns, "skills_en.csv")
@@ -95,7 +98,7 @@ class Taxonomy:
         )
 
     @classmethod
-    def from_csv(cls, path: str | Path, name: str | None = None) -> Taxonomy:
+    def from_csv(cls, path: str | Path, name: str | None = None) -> Self:
         """Read a reader's own taxonomy: a CSV with the column `label` and, where there are any, `id`,
         `alt_labels` and `broader` (values separated by `|`), `description`, `type`, `reuse_level`.
 
@@ -108,20 +111,19 @@ class Taxonomy:
         if not labels:
             raise InputError(f"{path}: no skill in it, only a header")
 
-        def column(key: str, default: str = "") -> tuple[str, ...]:
-            return _cleaned(table[key]) if key in table.columns else (default,) * len(labels)
-
-        ids = column("id") if "id" in table.columns else labels
-        broader = tuple(tuple(part.strip() for part in cell.split("|") if part.strip()) for cell in column("broader"))
+        optional = dict.fromkeys(("alt_labels", "broader", "description", "reuse_level"), "")
+        table = pd.DataFrame({"id": labels, "type": "skill/competence", **optional, **table})
+        ids = _cleaned(table["id"])
+        broader = tuple(tuple(part.strip() for part in cell.split("|") if part.strip()) for cell in table["broader"])
         groups = {group for parents in broader for group in parents}.difference(ids)
         return cls(
             name=name or Path(path).stem,
             ids=ids,
             labels=labels,
-            alt_labels=_alternatives((cell.split("|") for cell in column("alt_labels")), labels),
-            descriptions=column("description"),
-            types=column("type", "skill/competence"),
-            reuse_levels=column("reuse_level"),
+            alt_labels=_alternatives(table["alt_labels"].str.split("|"), labels),
+            descriptions=_cleaned(table["description"]),
+            types=_cleaned(table["type"]),
+            reuse_levels=_cleaned(table["reuse_level"]),
             broader=broader,
             group_labels={group: group for group in sorted(groups)},
         )
@@ -158,11 +160,3 @@ def _alternatives(candidates: Iterable[Sequence[str]], labels: Sequence[str]) ->
         once = dict.fromkeys(text.strip() for text in texts)
         found.append(tuple(text for text in once if text and text != label))
     return tuple(found)
-
-
-def _require_unique(values: Sequence[str], what: str, name: str) -> None:
-    repeated = pd.Series(values, dtype=object).duplicated().to_numpy()
-    if repeated.any():
-        row = repeated.argmax()
-        rows = f"{values.index(values[row]) + 2} and {row + 2}"  # row 1 of the file is its header
-        raise InputError(f"taxonomy {name}: {what} {values[row]!r} stands in rows {rows}; keep one")

@@ -4,8 +4,6 @@ The protocol, the same for every benchmark: the query is the whole sentence; its
 its rows; rows labelled UNDERSPECIFIED or LABEL NOT PRESENT are dropped, and then sentences left without a label.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

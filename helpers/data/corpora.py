@@ -1,7 +1,5 @@
 """Job-ad sentences to learn from: the sample's, the public ones, or a reader's own."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re
@@ -44,8 +42,16 @@ def load_corpus(name: str) -> Corpus:
     With "+descriptions" after either name, the texts of its taxonomy follow: the descriptions of skills and, in ESCO,
     of occupations. Their ids are those of the skill or occupation.
     """
-    if name in ("sample+descriptions", "job-ads+descriptions"):
-        return _with_descriptions(load_corpus(name.removesuffix("+descriptions")), name)
+    plain = name.removesuffix("+descriptions")
+    if plain != name and plain in ("sample", "job-ads"):
+        corpus, taxonomy = load_corpus(plain), load_taxonomy("sample" if plain == "sample" else "esco-v1.1.0")
+        texts = list(zip(taxonomy.ids, taxonomy.descriptions, strict=True))
+        if plain == "job-ads":
+            columns = ("conceptUri", "description")
+            occupations = read_csv(registry.find("esco-v1.1.0-en.zip"), columns, "occupations_en.csv")
+            texts += zip(occupations["conceptUri"], occupations["description"].str.strip(), strict=True)
+        ids, descriptions = zip(*((identity, text) for identity, text in texts if text), strict=True)
+        return Corpus(name, corpus.ids + ids, corpus.sentences + descriptions)
     if name == "sample":
         table = read_csv(_SAMPLE_CORPUS, ("id", "sentence"))
         return Corpus(name, tuple(table["id"]), tuple(table["sentence"]))
@@ -61,12 +67,8 @@ def split_sentences(text: str) -> list[str]:
     ['We use .NET, e.g. C#.', 'You test it!']
     """
     lines = (line.strip(" \t•*-–") for line in text.splitlines())
-    return [
-        part
-        for line in lines
-        for part in re.split(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)\s+(?=[A-Z\"“])", line)
-        if part
-    ]
+    border = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)\s+(?=[A-Z\"“])")
+    return [part for line in lines for part in border.split(line) if part]
 
 
 def load_labelled(name: str) -> list[tuple[str, str]]:
@@ -94,8 +96,8 @@ def load_sample_truth() -> pd.DataFrame:
     return read_csv(_SAMPLE_CORPUS, ("id", "truth", "how"))[["id", "truth", "how"]]
 
 
-def read_corpus(path: str | Path, column: str = "sentence") -> Corpus:
-    """Read sentences from a CSV, JSON-lines or Parquet file with that column; blanks and repeats are left out.
+def read_corpus(path: str | Path) -> Corpus:
+    """Read the column `sentence` of a CSV, JSON-lines or Parquet file; blanks and repeats are left out.
 
     Raises FileNotFoundError or InputError, in one line that names the file (and the line, for JSON).
     """
@@ -114,8 +116,8 @@ def read_corpus(path: str | Path, column: str = "sentence") -> Corpus:
         table = read_csv(path, ())
     else:
         raise InputError(f"{path}: unknown kind of file {suffix!r}; use .csv, .jsonl or .parquet")
-    require_columns(table, (column,), str(path))
-    texts = table[column].dropna()
+    require_columns(table, ("sentence",), str(path))
+    texts = table["sentence"].dropna()
     for row, text in texts.items():
         if not isinstance(text, str):
             raise InputError(f"{path}, record {row + 1}: {text!r} is no text")
@@ -129,24 +131,11 @@ def _load_job_ads() -> Corpus:
     """
     splits = [load_annotations(name, split) for name in ("tech", "house") for split in ("validation", "test")]
     benchmark = {_normal(sentence) for rows in splits for sentence in rows["sentence"]}
-
     rows = []
     for path in map(registry.find, JOB_AD_FILES):
-        for number, record in enumerate(_json_lines(path)):
-            sentence = " ".join(record["tokens"])
-            if _normal(sentence) not in benchmark:
-                rows.append((f"{path.stem}:{number}", sentence))
+        ads = (" ".join(record["tokens"]) for record in _json_lines(path))
+        rows += [(f"{path.stem}:{row}", text) for row, text in enumerate(ads) if _normal(text) not in benchmark]
     return _unique("job-ads", rows)
-
-
-def _with_descriptions(corpus: Corpus, name: str) -> Corpus:
-    taxonomy = load_taxonomy("sample" if corpus.name == "sample" else "esco-v1.1.0")
-    texts = list(zip(taxonomy.ids, taxonomy.descriptions, strict=True))
-    if corpus.name == "job-ads":
-        occupations = read_csv(registry.find("esco-v1.1.0-en.zip"), ("conceptUri", "description"), "occupations_en.csv")
-        texts += zip(occupations["conceptUri"], occupations["description"].str.strip(), strict=True)
-    ids, descriptions = zip(*((identity, text) for identity, text in texts if text), strict=True)
-    return Corpus(name, corpus.ids + ids, corpus.sentences + descriptions)
 
 
 def _unique(name: str, rows: Iterable[tuple[str, str]]) -> Corpus:

@@ -1,7 +1,5 @@
 """What in a sentence speaks for a skill: three explanations of one cosine (paper 2, Appendix D, and beyond it)."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Sequence
@@ -24,11 +22,8 @@ def token_table(encoder: SentenceTransformer, sentence: str, label: str) -> pd.D
 
     Raises InputError for an encoder whose sentence embedding is no mean of token embeddings.
     """
-    pooling = encoder[1]  # sentence-transformers 6 has an attribute, 5 a method
-    if (
-        getattr(pooling, "pooling_mode", None) != "mean"
-        and getattr(pooling, "pooling_mode_mean_tokens", None) is not True
-    ):
+    pooling = encoder[1]  # sentence-transformers 6 says it in one attribute, 5 in another
+    if getattr(pooling, "pooling_mode", "") != "mean" and not getattr(pooling, "pooling_mode_mean_tokens", False):
         raise InputError("attribution needs an encoder with mean pooling: the contributions would not add up")
     features = getattr(encoder, "preprocess", encoder.tokenize)([sentence])  # the older name in version 5
     with torch.no_grad():

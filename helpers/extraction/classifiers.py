@@ -1,7 +1,5 @@
 """One logistic regression for every skill, on frozen sentence embeddings (paper 1, section 3 and Appendix B)."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Training pairs come from `load_pairs`; `train` lays out every batch of the run b
 sentence-transformers; `BiEncoder` ranks every skill by cosine. With a stock encoder that is zero-shot.
 """
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import json
@@ -30,7 +28,7 @@ from helpers.encoders import encode, identity, load_encoder
 from helpers.extraction import PAIRS
 from helpers.extraction.generation import read_store, sentences_of
 from helpers.extraction.matching import LiteralMatcher, reliable_names
-from helpers.extraction.ranking import Ranking, rank_in_blocks
+from helpers.extraction.ranking import Ranker, Ranking, rank_in_blocks
 from helpers.files import InputError, atomic_write, sha256_texts
 from helpers.profiles import Profile
 from helpers.taxonomy import Taxonomy
@@ -49,7 +47,7 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def __add__(self, other: Pairs) -> Pairs:
+    def __add__(self, other: "Pairs") -> "Pairs":
         return Pairs(self.texts + other.texts, np.concatenate([self.skills, other.skills]))
 
 
@@ -96,18 +94,15 @@ def load_pairs(kind: str, taxonomy: Taxonomy, profile: Profile) -> Pairs:
         found = LiteralMatcher(reliable_names(taxonomy)).labels(sentences)
         named = ((text, skill) for text, skills in zip(sentences, found, strict=True) for skill in skills)
     elif source in ("synthetic", "skillskape"):
-        named = (
-            (text, taxonomy.index_of[label]) for text, label in load_labelled(source) if label in taxonomy.index_of
-        )
+        index_of = taxonomy.index_of
+        named = ((text, index_of[label]) for text, label in load_labelled(source) if label in index_of)
     elif source.endswith(".jsonl"):
-        rows = [row for row in read_store(source) if row["prompt_version"] == "v2"]
-        unknown = {row["skill"] for row in rows} - set(taxonomy.index_of)
-        if unknown or not rows:
-            what = (
-                f"skill {min(unknown)!r} is not in the taxonomy {taxonomy.name}" if unknown else "no reply to prompt v2"
-            )
-            raise InputError(f"{source}: {what}")
-        named = ((text, taxonomy.index_of[label]) for label, texts in sentences_of(rows).items() for text in texts)
+        found = sentences_of(row for row in read_store(source) if row["prompt_version"] == "v2")
+        if not found:
+            raise InputError(f"{source}: no reply to prompt v2")
+        if unknown := found.keys() - taxonomy.index_of.keys():
+            raise InputError(f"{source}: skill {min(unknown)!r} is not in the taxonomy {taxonomy.name}")
+        named = ((text, taxonomy.index_of[label]) for label, texts in found.items() for text in texts)
     else:
         raise InputError(f"no training data {kind!r}; choose one of {', '.join(PAIRS)}, or a .jsonl store of replies")
     return pairs_from(named)
@@ -142,12 +137,11 @@ def batches(skills: np.ndarray, training: Training) -> Iterator[tuple[int, np.nd
 def augmented(pairs: Pairs, batch: np.ndarray, rng: np.random.Generator) -> list[str]:
     """Each text with another one in front or behind, half and half, whose skill is not in the batch (section 2.3)."""
     others = _outside(rng, len(pairs), len(batch), lambda drawn: np.isin(pairs.skills[drawn], pairs.skills[batch]))
-    return [
-        " ".join((pairs.texts[other], pairs.texts[own]) if front else (pairs.texts[own], pairs.texts[other]))
-        if other >= 0
-        else pairs.texts[own]
-        for own, other, front in zip(batch, others, rng.random(len(batch)) < 0.5, strict=True)
-    ]
+    texts = []
+    for own, other, in_front in zip(batch, others, rng.random(len(batch)) < 0.5, strict=True):
+        order = (own,) if other < 0 else (other, own) if in_front else (own, other)
+        texts.append(" ".join(pairs.texts[i] for i in order))
+    return texts
 
 
 def _outside(
@@ -176,12 +170,10 @@ def layout(
     size = 0
     for number, (epoch, batch) in enumerate(batches(pairs.skills, training)):
         rng = np.random.default_rng([training.seed, epoch, number])
-        size = len(batch)
-        texts = augmented(pairs, batch, rng) if training.augment else [pairs.texts[i] for i in batch]
-        rows["sentence"] += texts
-        rows["skill"] += [labels[skill] for skill in pairs.skills[batch]]
+        size, own = len(batch), pairs.skills[batch]
+        rows["sentence"] += augmented(pairs, batch, rng) if training.augment else [pairs.texts[i] for i in batch]
+        rows["skill"] += [labels[skill] for skill in own]
         if related is not None:
-            own = pairs.skills[batch]
             anywhere = _outside(rng, len(labels), size, lambda drawn, own=own: np.isin(drawn, own))
             for skill, other in zip(own, anywhere, strict=True):
                 hard = np.setdiff1d(related[skill], own)
@@ -200,54 +192,49 @@ def train(
 ) -> tuple[SentenceTransformer, list[dict]]:
     """Train a copy of the encoder with multiple negatives ranking loss (section 2.3, Appendix C).
 
-    Parameters
-    ----------
-    labels : the skills' preferred labels, in taxonomy order
-    out : folder for the trained encoder. Beside it, until the end, `<out>.partial` holds what a run that was
-        interrupted goes on from. A folder with the same training is read instead. None keeps nothing
-    related : for each skill related skills, to give each pair a hard negative as well (papers 1 and 2 joined)
-    validate : called with the encoder after every tenth of the run; its figure goes into the history
+    `labels` are the skills' preferred labels in taxonomy order; with `related` skills of each skill, every pair gets
+    a hard negative as well (papers 1 and 2 joined). The encoder is kept in the folder `out`, if one is given; until
+    the end `<out>.partial` holds what an interrupted run goes on from. If the same training is there it is read.
+    `validate` is called with the encoder after every tenth of the run.
 
-    Returns
-    -------
-    The trained encoder, and the history: {"step", "loss"} and {"step", "validation"} entries in order.
+    Returns the trained encoder and the history: {"step", "loss"} and {"step", "validation"} entries in order.
     Raises InputError for too few skills, or when `out` holds something else.
     """
     rows, size = layout(pairs, labels, training, related)
-    steps = len(rows["skill"]) // size if size else 0
-    if not steps:
+    if not size:
         raise InputError("not one full batch: give more pairs, or a smaller batch size")
     facts = dataclasses.asdict(training) | {
-        "steps": steps,
+        "steps": len(rows["skill"]) // size,
         "encoder": identity(encoder),
         "rows_sha256": sha256_texts([text for column in rows.values() for text in column]),
         "device": encoder.device.type,
     }
-    facts = json.loads(json.dumps(facts))
     if out is None:
         with tempfile.TemporaryDirectory() as folder:
             return _run(encoder, rows, size, facts, Path(folder), validate, keep=False)
     out = Path(out)
     partial = out.with_name(out.name + ".partial")
     for folder in (out, partial):
-        told = folder / "training.json"
-        if folder.exists() and not (told.exists() and json.loads(told.read_text(encoding="utf-8"))["facts"] == facts):
+        if folder.exists() and _told(folder)["facts"] != facts:
             raise InputError(f"{folder} holds something else than this training; remove it or name another folder")
     if not out.exists():
-        partial.mkdir(parents=True, exist_ok=True)
-        _write_facts(partial, facts, [])
+        _tell(partial, facts, [])
         trained, history = _run(encoder, rows, size, facts, partial, validate)
         trained.save(str(partial / "model"), create_model_card=False)
-        _write_facts(partial / "model", facts, history)
+        _tell(partial / "model", facts, history)
         os.replace(partial / "model", out)
         shutil.rmtree(partial)
-    history = json.loads((out / "training.json").read_text(encoding="utf-8"))["history"]
-    return load_encoder(str(out), encoder.device.type), history
+    return load_encoder(str(out), encoder.device.type), _told(out)["history"]
 
 
-def _write_facts(folder: Path, facts: dict, history: list[dict]) -> None:
+def _tell(folder: Path, facts: dict, history: list[dict]) -> None:
     with atomic_write(folder / "training.json") as file:
         json.dump({"facts": facts, "history": history}, file, indent=1)
+
+
+def _told(folder: Path) -> dict:
+    path = folder / "training.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"facts": None}
 
 
 def _run(
@@ -274,7 +261,6 @@ def _run(
         batch_sampler=_in_order,
         learning_rate=facts["learning_rate"],
         weight_decay=0.01,  # what sentence-transformers' own training had when the paper was written
-        lr_scheduler_type="linear",
         warmup_steps=round(facts["warmup"] * steps),
         fp16=model.device.type == "cuda" and not facts["bf16"],
         bf16=facts["bf16"],
@@ -343,7 +329,7 @@ def averaged(stock: SentenceTransformer, trained: SentenceTransformer, share: fl
     return between.eval()
 
 
-class BiEncoder:
+class BiEncoder(Ranker):
     """Rank skills by the cosine between the embeddings of the sentence and of the skill's names.
 
     `names`: "label" (the preferred label, as in the paper), "max" (the best of all names), or "mix" (the mean of both).
@@ -360,11 +346,10 @@ class BiEncoder:
             self.name_embeddings = encode(encoder, [name for group in every for name in group])
 
     def rank(self, sentences: Sequence[str], k: int) -> Ranking:
-        """The k best skills of each sentence; see `Ranker`."""
-        return rank_in_blocks(self._score, sentences, k)
+        """The k best skills of each sentence; see `Ranker`. All are encoded first, for blocks would pad more."""
+        return rank_in_blocks(self._score, encode(self.encoder, sentences), k)
 
-    def _score(self, sentences: Sequence[str]) -> np.ndarray:
-        queries = encode(self.encoder, sentences)
+    def _score(self, queries: np.ndarray) -> np.ndarray:
         if self.names == "label":
             return queries @ self.label_embeddings.T
         best = np.maximum.reduceat(queries @ self.name_embeddings.T, self.first, axis=1)

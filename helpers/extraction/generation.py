@@ -4,8 +4,6 @@ One request a skill: a prompt, a reply, a line in a store of JSON lines that is 
 paid for is never lost, and a run that was interrupted goes on where it stopped. Replies are data: parsed, never run.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
 from helpers.files import InputError, atomic_write
 from helpers.taxonomy import Taxonomy
@@ -27,21 +26,11 @@ from helpers.taxonomy import Taxonomy
 # A small model that is served today; SKILLBOOK_LLM names another. The paper's gpt-3.5-turbo-0301 is retired.
 DEFAULT_MODEL = "gpt-5-mini"
 OPENAI_URL = "https://api.openai.com/v1"
-PROMPTS = ("v1", "v2")
 TOKENS_PER_SENTENCE = 25  # of a reply, for the estimate before any usage is known
 MANY_FAILURES = 20  # in a row, or twice the requests in flight if that is more: then nothing works
-
-_JAVA = "- experience with Java development, preferably web-based\n- looking for a Java programmer this summer"
-_PROJECTS = (
-    "- successful project managers are able to manage multiple tasks and deadlines simultaneously\n"
-    "- being able to effectively manage projects can give you valuable experience and skills"
-)
-_SYSTEM = "Respond with sentences from hypothetical job ads that require a certain skill, as asked by the user."
-# The paper gives its demonstrations' definitions only in part; these two are ours.
-_JAVA_DEFINITION = (
-    "Writing, compiling, testing and maintaining programs in Java, and the principles behind the language."
-)
-_PROJECTS_DEFINITION = "Planning work with a goal and an end: time, people, money, and what to do when things change."
+# The chats of Appendix B. The paper gives its demonstrations' definitions only in part; these two are ours.
+_CHATS = json.loads((Path(__file__).parent / "prompts.json").read_text(encoding="utf-8"))
+PROMPTS = tuple(_CHATS)
 
 
 @dataclass(frozen=True)
@@ -56,7 +45,7 @@ class Request:
 
     @property
     def messages_sha256(self) -> str:
-        """Hash of the messages: with model and prompt version, what a reply in the store answers."""
+        """Hash of the messages: with the model, what a reply in the store answers."""
         return hashlib.sha256(json.dumps(self.messages, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -65,21 +54,8 @@ def messages_for(skill: str, definition: str, n_sentences: int = 10, version: st
     if version not in PROMPTS:
         raise InputError(f"no prompt {version!r}; choose one of: {', '.join(PROMPTS)}")
 
-    def ask(n: str, name: str, meaning: str) -> str:
-        if version == "v1":
-            return f"Write {n} sentences from job ads that require the skill {name}."
-        return f"Number of sentences: {'2' if n == 'two' else n}\nSkill: {name}\nDefinition: {meaning}"
-
-    turns = [
-        ("user", ask("two", "Java", _JAVA_DEFINITION)),
-        ("assistant", _JAVA),
-        ("user", ask("two", "project management", _PROJECTS_DEFINITION)),
-        ("assistant", _PROJECTS),
-        ("user", ask(str(n_sentences), skill, definition)),
-    ]
-    if version == "v2":
-        turns.insert(0, ("system", _SYSTEM))
-    return tuple({"role": role, "content": content} for role, content in turns)
+    given = {"n": n_sentences, "skill": skill, "definition": definition}
+    return tuple({**message, "content": message["content"].format(**given)} for message in _CHATS[version])
 
 
 def requests_for(
@@ -182,26 +158,23 @@ async def generate(
     max_retries: int = 5,
     timeout: float = 60.0,
 ) -> Counter:
-    """Ask for what the store does not hold yet, and append each reply as it comes.
+    """Ask for what the store does not hold yet, and append each reply as it comes; one run at a time writes to a store.
 
     In a notebook `await generate(...)`; elsewhere `asyncio.run(generate(...))`. The endpoint is OPENAI_BASE_URL, or
-    OpenAI's; the key OPENAI_API_KEY, which never reaches the store or a message. One run at a time writes to a store.
-
-    It has `concurrency` requests in flight, and stops after `max_requests`, or before another reply as dear as the
-    dearest so far would pass the `budget`; `prices` are of a million tokens in and out, in the budget's currency. The
-    first reply is waited for alone. What a server bills for requests that fail is not known here.
+    OpenAI's; the key OPENAI_API_KEY, which never reaches the store or a message. It stops after `max_requests`, or
+    before another reply as dear as the dearest so far would pass the `budget`; `prices` are of a million tokens in and
+    out, in the budget's currency. What a server bills for requests that fail is not known here.
 
     Counts "replies", "already there", "refused", "not asked" and "failed: ..." by kind. Raises InputError for no key
     or no URL, a budget without prices, another run on the same store, and for what makes going on pointless: a key or
     model that the server refuses, an empty account, MANY_FAILURES one after the other.
     """
     import openai
-    from tqdm import tqdm
 
     if budget is not None and not (any(prices) and min(prices) >= 0 and 0 <= budget < float("inf")):
         raise InputError("a budget is a number, and needs prices: what a million tokens in and out cost")
-    if max_requests is not None and max_requests < 1:
-        raise InputError(f"at most {max_requests} requests: give 1 or more")
+    if concurrency < 1 or (max_requests is not None and max_requests < 1):
+        raise InputError("the requests in flight and the most requests must be 1 or more")
     key = os.environ.get("OPENAI_API_KEY", "").strip()
     url = os.environ.get("OPENAI_BASE_URL", "").strip() or OPENAI_URL
     if not key and url == OPENAI_URL:
@@ -212,85 +185,77 @@ async def generate(
         raise InputError("OPENAI_BASE_URL must begin with http:// or https://, as in http://localhost:8000/v1")
     model = model or os.environ.get("SKILLBOOK_LLM") or DEFAULT_MODEL
     counts: Counter = Counter()
-    waiting: Iterator[Request] = iter(())
-    spent = dearest = 0.0  # the dearest reply so far; at first a guess
-    in_flight, failed_in_a_row, trouble = 0, 0, ""
+    running: set[asyncio.Task] = set()
+    asked, spent, failed_in_a_row, trouble = 0, 0.0, 0, ""
 
-    def stop(why: str) -> None:
-        nonlocal trouble, waiting
-        trouble, waiting = trouble or why, iter(())
-        raise InputError(why)
+    async def ask(request: Request) -> dict[str, int]:
+        answer = await client.chat.completions.create(model=model, messages=list(request.messages))
+        return _keep(file, request, model, answer.model_dump(warnings=False), counts)
 
-    async def ask(client: openai.AsyncOpenAI, request: Request, file: BinaryIO) -> None:
-        nonlocal spent, dearest, failed_in_a_row
-        try:
-            answer = await client.chat.completions.create(model=model, messages=list(request.messages))
-            reply, used = _answer(answer.model_dump(warnings=False))
-        except (openai.OpenAIError, ValueError, AttributeError, TypeError, LookupError) as error:
-            kind, status = type(error).__name__, getattr(error, "status_code", None)  # its text may hold anything
-            counts[f"failed: {kind}"] += 1
-            failed_in_a_row += 1
-            if status in (401, 404):
-                what = f"the server refused the {'key' if status == 401 else 'model'} (HTTP {status})"
-                stop(f"{what}: check SKILLBOOK_LLM, OPENAI_API_KEY and OPENAI_BASE_URL")
-            elif getattr(error, "code", None) == "insufficient_quota":
-                stop("the account's quota is used up (HTTP 429, insufficient_quota)")
-            elif failed_in_a_row >= max(MANY_FAILURES, 2 * concurrency):
-                stop(f"{failed_in_a_row} requests in a row failed, the last with {kind}: check key and server")
-            return
-        _keep(file, request, model, reply, used, counts)  # before anything else can fail
-        file.flush()
-        failed_in_a_row = 0
-        known = len(used) == 2
-        cost = (used["prompt_tokens"] * prices[0] + used["completion_tokens"] * prices[1]) / 1e6 if known else dearest
-        spent, dearest = spent + cost, max(dearest, cost)
-
-    async def work(client: openai.AsyncOpenAI, file: BinaryIO, bar: tqdm) -> None:
-        nonlocal in_flight
-        while True:
-            if budget is not None:
-                # The first reply tells what one costs; later, what is in flight may turn out cheaper.
-                while in_flight and (not counts["replies"] or spent + (in_flight + 1) * dearest > budget):
-                    await asyncio.sleep(0.01)
-                if spent + dearest > budget:
-                    return
-            if (request := next(waiting, None)) is None:
-                return
-            in_flight += 1
-            try:
-                await ask(client, request, file)
-            finally:
-                in_flight -= 1
-                bar.update()
+    def affordable() -> bool:
+        # The first reply tells what one costs; later, what is in flight may turn out cheaper.
+        known = counts["replies"] or not running
+        return budget is None or (known and spent + (len(running) + 1) * dearest <= budget)
 
     with _appending(store) as (rows, file):
-        done = {(row["prompt_version"], row["model"], row["messages_sha256"]) for row in rows}
-        distinct = {(r.prompt_version, model, r.messages_sha256): r for r in requests}
+        done = {row["messages_sha256"] for row in rows if row["model"] == model}
+        distinct = {request.messages_sha256: request for request in requests}
         todo = [request for question, request in distinct.items() if question not in done]
         counts["already there"] = len(distinct) - len(todo)
-        waiting = iter(todo[:max_requests])
-        dearest = max((estimate([request], *prices)["cost"] for request in todo), default=0.0)
+        most = len(todo[:max_requests])
+        dearest = max((estimate([request], *prices)["cost"] for request in todo), default=0.0)  # a guess, at first
         client = openai.AsyncOpenAI(api_key=key or "none", base_url=url, max_retries=max_retries, timeout=timeout)
-        with tqdm(total=len(todo[:max_requests]), desc="replies", delay=2, leave=False) as bar:
-            workers = [asyncio.ensure_future(work(client, file, bar)) for _ in range(max(1, concurrency))]
+        with tqdm(total=most, desc="replies", delay=2, leave=False) as bar:
             try:
-                await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+                while not trouble:
+                    while asked < most and len(running) < concurrency and affordable():
+                        running.add(asyncio.create_task(ask(todo[asked])))
+                        asked += 1
+                    if not running:
+                        break
+                    finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                    bar.update(len(finished))
+                    for task in finished:
+                        if error := task.exception():
+                            failed_in_a_row += 1
+                            counts[f"failed: {type(error).__name__}"] += 1
+                            trouble = trouble or _why_stop(error, failed_in_a_row, max(MANY_FAILURES, 2 * concurrency))
+                            continue
+                        failed_in_a_row, cost, used = 0, dearest, task.result()
+                        if len(used) == 2:  # not every server counts tokens
+                            cost = (used["prompt_tokens"] * prices[0] + used["completion_tokens"] * prices[1]) / 1e6
+                        spent, dearest = spent + cost, max(dearest, cost)
             finally:
-                waiting = iter(())  # nothing new; what is in flight is paid for, and still comes in
-                await asyncio.wait(workers, timeout=timeout)
-                for worker in workers:
-                    worker.cancel()
-                await asyncio.gather(*workers, return_exceptions=True)
+                if running:  # paid for: it still comes in, if it comes in time
+                    _, hanging = await asyncio.wait(running, timeout=timeout)
+                    for task in hanging:
+                        task.cancel()
+                    await asyncio.gather(*running, return_exceptions=True)
                 await client.close()
     if trouble:
         safe = len(rows) + counts["replies"]
         raise InputError(f"{trouble}; {safe} replies are safe in {store}, and the same command goes on from there")
-    for worker in workers:
-        if not worker.cancelled():
-            worker.result()  # raises what a worker raised
-    failed = sum(count for kind, count in counts.items() if kind.startswith("failed"))
-    counts["not asked"] = len(todo) - counts["replies"] - failed
+    counts["not asked"] = len(todo) - asked
     return counts
+
+
+def _why_stop(error: BaseException, in_a_row: int, many: int) -> str:
+    """Why going on is pointless after a request has failed, "" if it is not; raises what is no failure of a request.
+
+    An error's own text may hold anything, the key too: only its kind and its code are looked at.
+    """
+    import openai
+
+    if not isinstance(error, (openai.OpenAIError, *_NO_ANSWER)):
+        raise error
+    status = getattr(error, "status_code", None)
+    if refused := {401: "key", 404: "model"}.get(status):
+        return f"the server refused the {refused} (HTTP {status}): check SKILLBOOK_LLM, OPENAI_API_KEY, OPENAI_BASE_URL"
+    if getattr(error, "code", None) == "insufficient_quota":
+        return "the account's quota is used up (HTTP 429, insufficient_quota)"
+    if in_a_row >= many:
+        return f"{in_a_row} requests in a row failed, the last with {type(error).__name__}: check key and server"
+    return ""
 
 
 def write_batch(requests: Sequence[Request], path: str | Path, model: str | None = None) -> None:
@@ -324,33 +289,38 @@ def read_batch(path: str | Path, requests: Sequence[Request], store: str | Path,
                 body = (row.get("response") or {}).get("body") or {}
                 if request is None or row.get("error") or "choices" not in body:
                     counts["failed: unknown id" if request is None else "failed: error in the batch"] += 1
-                    continue
-                reply, used = _answer(body)
-            except (ValueError, LookupError, TypeError, AttributeError):
+                elif request.messages_sha256 in done:
+                    counts["already there"] += 1
+                else:
+                    _keep(file, request, model, body, counts)
+                    done.add(request.messages_sha256)
+            except _NO_ANSWER:
                 raise InputError(f"{path}, line {number}: not a line of a batch's result file") from None
-            if request.messages_sha256 in done:
-                counts["already there"] += 1
-                continue
-            done.add(request.messages_sha256)
-            _keep(file, request, model, reply, used, counts)
     return counts
 
 
-def _answer(body: dict) -> tuple[str, dict[str, int]]:
-    """The text of a response, and the tokens that it says it took."""
+_NO_ANSWER = (ValueError, LookupError, TypeError, AttributeError)  # what `_keep` raises for what is no response
+
+
+def _keep(file: BinaryIO, request: Request, model: str, body: dict, counts: Counter) -> dict[str, int]:
+    """Append a response to the store before anything else can fail, count it, and say which tokens it took."""
     usage = body.get("usage") or {}
     used = {name: usage[name] for name in ("prompt_tokens", "completion_tokens") if isinstance(usage.get(name), int)}
-    return "" + (body["choices"][0]["message"]["content"] or ""), used  # TypeError if it is no text
-
-
-def _keep(file: BinaryIO, request: Request, model: str, reply: str, used: dict[str, int], counts: Counter) -> None:
-    """Append a reply to the store, and count it."""
-    row = {"prompt_version": request.prompt_version, "model": model, "skill": request.skill}
-    row |= {"skill_id": request.skill_id, "messages_sha256": request.messages_sha256}
-    row |= {"reply": reply, "usage": used or None, "created": datetime.now(UTC).isoformat(timespec="seconds")}
+    row = {
+        "prompt_version": request.prompt_version,
+        "model": model,
+        "skill": request.skill,
+        "skill_id": request.skill_id,
+        "messages_sha256": request.messages_sha256,
+        "reply": "" + (body["choices"][0]["message"]["content"] or ""),  # TypeError if it is no text
+        "usage": used or None,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     file.write((json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "replace"))
+    file.flush()
     counts["replies"] += 1
-    counts["refused"] += is_refusal(reply)
+    counts["refused"] += is_refusal(row["reply"])
+    return used
 
 
 @contextmanager
@@ -366,11 +336,10 @@ def _appending(store: str | Path) -> Iterator[tuple[list[dict], BinaryIO]]:
     except Timeout:
         raise InputError(f"another run is writing to {store}; the same command goes on when it has ended") from None
     with lock, open(path, "ab") as file:
-        rows = read_store(path)
-        last = path.read_bytes().rpartition(b"\n")[2]
-        try:
-            if last and json.loads(last):
-                file.write(b"\n")  # whole, but without its end
-        except ValueError:
-            file.truncate(file.tell() - len(last))
+        rows, content = read_store(path), path.read_bytes()
+        if content and not content.endswith(b"\n"):
+            if len(rows) > content.count(b"\n"):
+                file.write(b"\n")  # the last line is whole, but without its end
+            else:
+                file.truncate(content.rfind(b"\n") + 1)
         yield rows, file

@@ -1,7 +1,5 @@
 """The lexical floor: TF-IDF over character n-grams. No paper prints it, and every method should beat it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

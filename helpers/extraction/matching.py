@@ -5,8 +5,6 @@ it looks for. Names are skills' preferred labels (without a remark in brackets) 
 `reliable_names` keeps: over all of ESCO's alternative labels a match is wrong more often than it is right.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections import Counter

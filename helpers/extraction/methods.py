@@ -1,11 +1,9 @@
 """The rankers by name, as the command line asks for them."""
 
-from __future__ import annotations
-
 from helpers.data.corpora import load_corpus
 from helpers.encoders import load_encoder
 from helpers.extraction import METHODS
-from helpers.extraction.classifiers import ClassifierRanker, train_from_corpus
+from helpers.extraction.classifiers import train_from_corpus
 from helpers.extraction.contrastive import BiEncoder
 from helpers.extraction.lexical import LexicalRanker
 from helpers.extraction.matching import LiteralMatcher, LiteralRanker, reliable_names
@@ -41,23 +39,17 @@ def make_ranker(method: str, profile: Profile, taxonomy: Taxonomy, **options: st
         return LexicalRanker(taxonomy)
     if method == "literal":
         return LiteralRanker(LiteralMatcher(reliable_names(taxonomy)), taxonomy)
-    if method == "classifier":
-        return _classifier(profile, taxonomy, **given)
+    if method == "classifier":  # trained on the profile's corpus, or read if an equal call has trained it
+        choices = {"uniform": (), **{name: (name,) for name in STRATEGIES}, "all": STRATEGIES}
+        negatives = given.pop("negatives", "all")
+        if negatives not in choices:
+            raise InputError(f"no negatives {negatives!r}; choose one of: {', '.join(choices)}")
+        if negatives == "uniform" and given.get("hard_fraction"):
+            raise InputError("--negatives uniform has no hard ones; leave --hard-fraction out")
+        sentences = load_corpus(profile.corpus).sentences
+        encoder = load_encoder(given.pop("encoder", profile.encoder))
+        return train_from_corpus(taxonomy, sentences, encoder, choices[negatives], seed=profile.seed, **given)
     if method == "bi-encoder" and "model" not in given:
         raise InputError("method bi-encoder needs --model FOLDER: the folder that `python -m helpers train` wrote")
     encoder = load_encoder(str(given.get("model") or given.get("encoder") or profile.encoder))
     return BiEncoder(encoder, taxonomy, str(given.get("names", "label")))
-
-
-def _classifier(
-    profile: Profile, taxonomy: Taxonomy, encoder: str = "", negatives: str = "all", **settings: float
-) -> ClassifierRanker:
-    """Train on the profile's corpus, or read what an equal call has trained."""
-    choices = {"uniform": (), **{name: (name,) for name in STRATEGIES}, "all": STRATEGIES}
-    if negatives not in choices:
-        raise InputError(f"no negatives {negatives!r}; choose one of: {', '.join(choices)}")
-    if negatives == "uniform" and settings.get("hard_fraction"):
-        raise InputError("--negatives uniform has no hard ones; leave --hard-fraction out")
-    sentences = load_corpus(profile.corpus).sentences
-    stock = load_encoder(encoder or profile.encoder)
-    return train_from_corpus(taxonomy, sentences, stock, choices[negatives], seed=profile.seed, **settings)

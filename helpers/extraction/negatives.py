@@ -1,10 +1,4 @@
-"""Negative examples for a skill's classifier, some of them hard: drawn from related skills (paper 1, section 3).
-
-Which skills are related: `related_skills`, for all skills at once.
-What a classifier learns from: `Sampler.draw`.
-"""
-
-from __future__ import annotations
+"""Negative examples for a skill's classifier, some of them hard: drawn from related skills (paper 1, section 3)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

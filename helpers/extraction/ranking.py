@@ -4,8 +4,6 @@ Literal matching, TF-IDF, classifiers and encoders all are a `Ranker`. A run fil
 benchmark split: ids, ranks and scores only, no text, so that anybody's system can be scored with the same code.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import platform
@@ -13,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -72,10 +70,8 @@ def top_k(scores: np.ndarray, k: int) -> Ranking:
     return Ranking(indices, np.take_along_axis(scores, indices, axis=1))
 
 
-def rank_in_blocks(
-    score: Callable[[Sequence[str]], np.ndarray], sentences: Sequence[str], k: int, block: int = BLOCK
-) -> Ranking:
-    """Rank with a function from sentences to scores (n, n_labels), never holding more than a block of scores."""
+def rank_in_blocks(score: Callable[[Sequence], np.ndarray], sentences: Sequence, k: int, block: int = BLOCK) -> Ranking:
+    """Rank with a function from sentences, or their embeddings, to scores (n, n_labels), a block of them at a time."""
     parts = [top_k(score(sentences[i : i + block]), k) for i in range(0, len(sentences), block)]
     return _joined(parts or [top_k(np.zeros((0, k)), k)])
 
@@ -148,10 +144,8 @@ def write_run(run: Run, benchmark: Benchmark, path: str | Path) -> None:
         n_held = np.sum(labels >= 0)
         lines = list(zip(range(1, n_held + 1), labels, scores, strict=False))
         lines += [(int(r), label, np.nan) for r, label in zip(gold_ranks, gold, strict=True) if n_held < r < np.inf]
-        for rank, label, score in lines:
-            shown = "" if np.isnan(score) else f"{score:.6g}"
-            rows.append((sentence_id, rank, benchmark.taxonomy.ids[label], shown))
-    text = pd.DataFrame(rows, columns=RUN_COLUMNS).to_csv(index=False, lineterminator="\n")
+        rows += [(sentence_id, rank, benchmark.taxonomy.ids[label], score) for rank, label, score in lines]
+    text = pd.DataFrame(rows, columns=RUN_COLUMNS).to_csv(index=False, lineterminator="\n", float_format="%.6g")
     with atomic_write(_provenance_path(path)) as file:  # first, so that no run is ever without it
         json.dump(run.provenance, file, indent=2)
         file.write("\n")
@@ -232,10 +226,4 @@ def _provenance_path(path: Path) -> Path:
 
 def package_versions() -> dict[str, str]:
     """Versions of what decides a result, Python's own included."""
-    found = {"python": platform.python_version()}
-    for name in VERSIONED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    return {"python": platform.python_version()} | {name: version(name) for name in VERSIONED}
