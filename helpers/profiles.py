@@ -21,13 +21,17 @@ class Profile:
     corpus: str
     benchmarks: tuple[str, ...]
     sentences: str
+    requisitions: str
+    competency_groups: tuple[str, ...]
     encoder: str = "all-MiniLM-L6-v2"
     seed: int = 0
 
 
 PROFILES = {
-    "sample": Profile("sample", "sample", "sample", ("sample-tech", "sample-general"), "sample"),
-    "full": Profile("full", "esco-v1.1.0", "job-ads", ("tech", "house", "techwolf"), "synthetic"),
+    "sample": Profile("sample", "sample", "sample", ("sample-tech", "sample-general"), "sample", "sample", ("sample",)),
+    "full": Profile(
+        "full", "esco-v1.1.0", "job-ads", ("tech", "house", "techwolf"), "synthetic", "esco", ("semantic", "field")
+    ),
 }
 
 

@@ -24,6 +24,7 @@ from helpers.files import atomic_write
 from helpers.taxonomy import SAMPLE_DIR, without_brackets
 
 MATERIAL = Path(__file__).parent / "sample_material"
+TABLES = ("occupations.json", "competency_groups.json")  # of build_sample_requisitions.py; every other file is a group
 URN = "urn:skillbook"
 SEED = 20261120
 N_SENTENCES = 20_000
@@ -81,7 +82,8 @@ def gerund(phrase: str) -> str:
 
 def load_material() -> list[dict]:
     """The hand-written groups, in the order of their top groups and names."""
-    groups = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(MATERIAL.glob("*.json"))]
+    paths = [path for path in sorted(MATERIAL.glob("*.json")) if path.name not in TABLES]
+    groups = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     return sorted(groups, key=lambda group: (group["top_group"], group["group"]))
 
 

@@ -18,6 +18,12 @@ from rapidfuzz import fuzz, process
 
 from helpers.data.benchmarks import NO_SKILL_LABELS, load_annotations, load_benchmark
 from helpers.data.corpora import load_corpus, load_sample_truth
+from helpers.data.requisitions import (
+    load_competency_groups,
+    load_occupation_skills,
+    load_requisitions,
+    top_skills,
+)
 from helpers.extraction.matching import LiteralMatcher, alternative_names, preferred_names
 from helpers.files import read_csv
 from helpers.taxonomy import SAMPLE_DIR, Taxonomy, load_taxonomy
@@ -123,6 +129,25 @@ def checks() -> list[tuple[str, float, bool]]:
             )
         both = [set(load_annotations(name, split)["sentence"]) for split in ("validation", "test")]
         check(f"{name}: sentences in both splits", len(both[0] & both[1]), 0, 0)
+
+    jobs, links = load_requisitions("sample", taxonomy), load_occupation_skills(taxonomy)
+    judged = load_competency_groups("sample", taxonomy)
+    check("requisitions", len(jobs), 10_000, 10_000)
+    check("requisitions: fewest skills", min(map(len, jobs)), 3)
+    check("requisitions: most skills", max(map(len, jobs)), 0, 15)
+    commonest = top_skills(jobs)[0]
+    check("requisitions: share with the most frequent skill", np.mean([commonest in job for job in jobs]), 0, 0.4)
+    check("occupations", links["occupation"].nunique(), 60, 60)
+    check("occupations: links", len(links), 1641, 1641)
+    check("occupations: skills that none has", len(taxonomy) - links["skill"].nunique(), 0, 0)
+    above = [{taxonomy.group_labels[group] for group in groups} for groups in taxonomy.broader]
+    inside = [
+        group in above[taxonomy.index_of[skill]] for group, skill in zip(judged["group"], judged["skill"], strict=True)
+    ]
+    for relation in ("core", "fringe"):
+        of_it = (judged["relation"] == relation).to_numpy()
+        check(f"competency groups: {relation} pairs", of_it.sum(), 500)
+        check(f"competency groups: {relation} pairs that are links of the taxonomy", (of_it & inside).sum(), 0)
 
     files = [path for path in SAMPLE_DIR.rglob("*") if path.is_file()]
     check("size of the sample, MB", sum(path.stat().st_size for path in files) / 1e6, 0, 6)

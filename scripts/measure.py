@@ -19,6 +19,8 @@ from measure_03 import chapter_03
 from measure_04 import chapter_04
 from measure_05 import chapter_05
 from measure_06 import chapter_06
+from measure_07 import chapter_07
+from measure_08 import chapter_08
 from measuring import benchmarks_of, rp5_among, without_leaked, write_record
 
 from helpers.data.benchmarks import Benchmark
@@ -372,6 +374,8 @@ CHAPTERS: dict[str, Callable[[Profile, Path], None]] = {
     "04": chapter_04,
     "05": chapter_05,
     "06": chapter_06,
+    "07": chapter_07,
+    "08": chapter_08,
 }
 
 

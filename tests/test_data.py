@@ -140,19 +140,6 @@ def test_missing_texts_and_half_characters_do_not_become_sentences(tmp_path):
     assert read_corpus(path).sentences == ("Cook ? now",)
 
 
-def test_occupations_need_their_own_taxonomy(tmp_path, monkeypatch):
-    from helpers.data import requisitions
-
-    for name, header, row in (
-        ("occupations_en.csv", "conceptUri,preferredLabel,iscoGroup", "o1,cook,5120"),
-        ("occupationSkillRelations.csv", "occupationUri,relationType,skillUri", "o1,essential,urn:elsewhere"),
-    ):
-        (tmp_path / name).write_text(f"{header}\n{row}\n")
-    monkeypatch.setattr(requisitions.registry, "find", lambda name: tmp_path)
-    with pytest.raises(InputError, match="link to urn:elsewhere, which is not in the taxonomy sample"):
-        requisitions.load_occupation_skills(load_taxonomy("sample"))
-
-
 def test_a_missing_corpus_is_clear(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.csv: no such file"):
         load_corpus(str(tmp_path / "nowhere.csv"))

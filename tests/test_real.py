@@ -12,7 +12,14 @@ import pytest
 from helpers import registry
 from helpers.data.benchmarks import load_annotations, load_benchmark
 from helpers.data.corpora import load_corpus
-from helpers.data.requisitions import load_occupation_skills
+from helpers.data.requisitions import (
+    held_out,
+    load_competency_groups,
+    load_occupation_skills,
+    load_requisitions,
+    only,
+    top_skills,
+)
 from helpers.encoders import load_encoder
 from helpers.evaluation import evaluate, precision_recall_sets
 from helpers.extraction.classifiers import train_from_corpus
@@ -52,6 +59,23 @@ def test_occupations_have_their_links(esco):
     assert links["occupation"].nunique() == 3_008
     assert set(links["relation"]) == {"essential", "optional"}
     assert links.notna().all().all()
+    assert not links.duplicated(["occupation", "skill"]).any()
+    assert links[held_out(links)]["occupation"].nunique() == 1_496
+
+
+def test_requisitions_and_groups_have_the_papers_size(esco):
+    jobs = load_requisitions("esco", esco)
+    skills = top_skills(jobs)
+    jobs = only(jobs, skills)
+    assert len(skills) == 2_997
+    assert len(jobs) >= 100_000
+    assert all(3 <= len(job) == len(set(job)) <= 15 for job in jobs)
+    for name, n_groups in (("semantic", 126), ("field", 42)):
+        groups = load_competency_groups(name, esco)
+        assert groups[groups["skill"].isin(skills)]["group"].nunique() == pytest.approx(n_groups, abs=2)
+    postings = load_requisitions("skill2vec")
+    assert len(postings) == 41_155
+    assert not {"sales manager", "java developer"} & {skill for job in postings for skill in job}
 
 
 COUNTS = {

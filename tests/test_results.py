@@ -70,3 +70,39 @@ def test_the_run_files_have_the_rows_figures():
         first = records[facts["regime"]][0]["scores"][f"{facts['names']}, {facts['share']:g}"]
         stored = first[f"{facts['benchmark']}-test"]
         assert [100 * found["mrr"], 100 * found["rp@5"]] == pytest.approx(stored, abs=0.2)
+
+
+def test_the_shipped_skillbert_has_the_stored_neighbours():
+    from measure_07 import neighbours, opaque_names
+
+    from helpers.competency.embeddings import SkillBert
+    from helpers.competency.features import label_table
+    from helpers.data.requisitions import load_competency_groups
+
+    folder, taxonomy = ROOT / "results" / "sample" / "07", load_taxonomy("sample")
+    stored = json.loads((folder / "sample.json").read_text(encoding="utf-8"))["groupings"]["sample"]["shares"]
+    embed = SkillBert(folder / "skillbert").embed
+    labels = label_table(load_competency_groups("sample", taxonomy), taxonomy.labels)
+    same = dict.fromkeys(("pretrained", "Word2Vec", "SkillBERT"), embed)
+    found = neighbours(same, labels, opaque_names(taxonomy, taxonomy.labels))["shares"]
+    for part in ("all", "opaque", "transparent"):
+        assert found[part]["skills"] == stored[part]["skills"]
+        assert found[part]["SkillBERT"] == pytest.approx(stored[part]["SkillBERT"], abs=0.3)
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "results").glob("*/08/*")), ids=lambda path: path.name)
+def test_the_tables_of_chapter_08_agree_with_themselves(folder):
+    table = json.loads((folder / "table-3.json").read_text(encoding="utf-8"))
+    for name, row in table["rows"].items():
+        for precision, recall, f1 in zip(row["precision"], row["recall"], row["F1"], strict=True):
+            assert f1 == pytest.approx(2 * precision * recall / max(precision + recall, 1e-9), abs=0.02), name
+        middle, low, high = row["F1_of_class_1"]
+        assert low <= middle <= high
+        assert middle == pytest.approx(row["F1"][1], abs=0.02)
+    for pair, found in table["differences"].items():
+        first, second = pair.split(" minus ")
+        gained = table["rows"][first]["per_skill"][0] - table["rows"][second]["per_skill"][0]
+        assert found["per_skill"][0] == pytest.approx(gained, abs=0.02)
+    assert table["rows"]["always no"]["recall"] == [100, 0]
+    splits = json.loads((folder / "splits.json").read_text(encoding="utf-8"))["rows"]
+    assert splits["SkillBERT, by skill, clean"]["F1"] == table["rows"]["XGBoost + SkillBERT"]["F1"]  # the same fit

@@ -1,0 +1,1 @@
+"""From a skill to its competency groups (paper 3)."""
