@@ -192,7 +192,7 @@ def difference(a: np.ndarray, b: np.ndarray) -> list[float]:
 
 def masks(
     bert: SkillBert,
-    skip_gram: Embedding,
+    neighbouring: Embedding,
     skills: Sequence[str],
     jobs: Sequence[Sequence[str]],
     asked: Sequence[Sequence[str]],
@@ -202,7 +202,7 @@ def masks(
     Beside SkillBERT: the most frequent skills, and those nearest to the mean of the rest's Word2Vec vectors.
     """
     count = Counter(skill for job in jobs for skill in job)
-    vectors = unit(skip_gram(skills))
+    vectors = unit(neighbouring(skills))
     place = {skill: i for i, skill in enumerate(skills)}
     hits = {"most frequent": [], "Word2Vec": [], "SkillBERT": []}
     rng = np.random.default_rng(0)
