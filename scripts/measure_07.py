@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from measuring import write_record
 
 from helpers.competency.embeddings import BertTraining, Embedding, SkillBert, train_skillbert, word2vec
@@ -101,7 +102,7 @@ def provenance(profile: Profile, taxonomy: Taxonomy, source: str, jobs: Sequence
         "requisitions_sha256": sha256_texts([text for job in jobs for text in (*job, "")]),
         "taxonomy_sha256": taxonomy.sha256,
         "encoder": profile.encoder,
-        "device": "cpu",
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
         "seed": profile.seed,
         "date": datetime.now(UTC).date().isoformat(),
         "versions": package_versions(),
