@@ -172,7 +172,9 @@ def train(
 
 @app.command()
 def evaluate(
-    benchmark: Annotated[str, typer.Option(help="tech, house, techwolf, sample-tech or sample-general")],
+    benchmark: Annotated[
+        str | None, typer.Option(help="tech, house, techwolf, sample-tech or sample-general; not with --all")
+    ] = None,
     method: MethodOption = None,
     profile: Annotated[str | None, typer.Option(help="sample or full (default: the benchmark's)")] = None,
     split: Annotated[str, typer.Option(help="validation or test")] = "test",
@@ -187,19 +189,37 @@ def evaluate(
     run: Annotated[Path | None, typer.Option(help="score this run file instead of a method")] = None,
     save_run: Annotated[Path | None, typer.Option(help="write the ranking to this run file (.csv.gz)")] = None,
     as_json: JsonOption = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="every method on every benchmark of the profile, compared in pairs; with --out"),
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="of --all: a folder; runs that stand there are read")] = None,
 ) -> None:
-    """Score a method, or anybody's run file, on a benchmark."""
-    import numpy as np
-
-    from helpers import evaluation
+    """Score a method, or anybody's run file, on a benchmark; or compare all methods."""
+    from helpers import comparison
     from helpers.data.benchmarks import load_benchmark
-    from helpers.extraction.methods import make_ranker
-    from helpers.extraction.ranking import read_run, require_run_name, run_benchmark, write_run
+    from helpers.extraction.ranking import read_run, require_run_name, write_run
     from helpers.taxonomy import load_taxonomy
 
-    def percent(value: float) -> float:
-        return round(100 * float(value), 2)
-
+    options = {"encoder": encoder, "model": model, "names": names}
+    options |= {"negatives": negatives, "hard_fraction": hard_fraction, "c": c}
+    if everything:
+        if (
+            out is None
+            or benchmark
+            or method
+            or run
+            or save_run
+            or any(options[name] for name in options if name != "model")
+        ):
+            raise InputError(
+                "--all goes with --out FOLDER and, if you like, --profile, --split and --model; nothing else"
+            )
+        for line in comparison.compare_all(get_profile(profile), out, split, model):
+            typer.echo(line)
+        return
+    if benchmark is None or out is not None:
+        raise InputError("name a --benchmark, or compare everything with --all --out FOLDER")
     owner = profile_of_benchmark(benchmark)
     chosen = get_profile(profile) if profile else owner
     if chosen != owner:
@@ -207,55 +227,15 @@ def evaluate(
     if save_run is not None:
         require_run_name(save_run)
     queries = load_benchmark(benchmark, split, load_taxonomy(chosen.taxonomy))
-    extra: dict = {}
     if run is not None:
         answer = read_run(run, queries)
         method = answer.provenance.get("method", str(run))
     else:
         method = method or ("bi-encoder" if model else "zero-shot")
-        options = {"encoder": encoder, "model": model, "names": names}
-        options |= {"negatives": negatives, "hard_fraction": hard_fraction, "c": c}
-        ranker = make_ranker(method, chosen, queries.taxonomy, **options)
-        facts = {"method": method, "profile": chosen.name, "seed": chosen.seed, "device": "cpu", "encoder": None}
-        if used := getattr(ranker, "encoder", None):
-            facts |= {"device": used.device.type, "encoder": used.skillbook_id.rpartition(":")[0]}
-        if hasattr(ranker, "names"):
-            facts["names"] = ranker.names
-        if method == "classifier":
-            facts["training"] = ranker.classifiers.facts
-        answer = run_benchmark(ranker, queries, **facts)
-        if method == "literal":
-            counts = evaluation.precision_recall_sets(ranker.matcher.labels(queries.sentences), queries.gold)
-            extra["n_predicted"] = int(counts["predicted"].sum())
-            for name, total in (("precision", "predicted"), ("recall", "gold")):
-                extra[name] = percent(counts["hits"].sum() / max(counts[total].sum(), 1))
-                interval = evaluation.ratio_interval(counts["hits"], counts[total])
-                extra[f"{name}_interval_95"] = [percent(bound) for bound in interval]
-        if method == "classifier":  # how much of the benchmark the training has seen, and how well it does on that
-            trained = ranker.classifiers.trained
-            seen = trained[np.concatenate(queries.gold)]
-            extra |= {"n_trained": int(trained.sum()), "gold_untrained": int((~seen).sum())}
-            if not seen.all():
-                extra["rank_untrained"] = int(np.median(np.concatenate(answer.gold_ranks)[~seen]))
-            if seen.any():
-                extra["rp@5_trained"] = percent(evaluation.evaluate(answer, queries, only=trained).mean["rp@5"])
+        answer = comparison.answer(method, chosen, queries, **options)
     if save_run is not None:
         write_run(answer, queries, save_run)
-    metrics = evaluation.evaluate(answer, queries)
-    kept = ("mrr", "rp@1", "rp@5", "rp@10", "map")
-    intervals = metrics.intervals()
-    report = {
-        "benchmark": benchmark,
-        "split": split,
-        "method": method,
-        "profile": chosen.name,
-        "n_sentences": len(queries.sentences),
-        "n_pairs": queries.n_pairs,
-        "n_labels": len(queries.taxonomy),
-        **{name: percent(metrics.mean[name]) for name in kept},
-        "intervals_95": {name: [percent(bound) for bound in intervals[name]] for name in kept},
-        **extra,
-    }
+    report = comparison.report(method, chosen, answer, queries)
     if as_json:
         typer.echo(json.dumps(report, indent=2))
         return
@@ -275,11 +255,14 @@ def extract(
     encoder: EncoderOption = None,
     model: ModelOption = None,
     names: NamesOption = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="the whole top of every sentence, whether it asks for a skill or not")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Rank the skills of a text, sentence by sentence."""
+    """Name the skills of a text, sentence by sentence."""
     from helpers.data.corpora import split_sentences
-    from helpers.extraction.methods import make_ranker
+    from helpers.extraction.methods import make_decision, make_ranker
     from helpers.taxonomy import load_taxonomy
 
     chosen = get_profile(profile)
@@ -297,13 +280,15 @@ def extract(
     ranker = make_ranker(method, chosen, taxonomy, encoder=encoder, model=model, names=names)
     ranking = ranker.rank(sentences, top)
     # 0 means nothing in common to these two; to a classifier, that it is as likely as not.
-    lowest = 0 if method in ("lexical", "literal") else -1e30
+    kept = ranking.scores > (0 if method in ("lexical", "literal") else -1e30)
+    if not everything:
+        kept &= make_decision(ranker, chosen, taxonomy).keep(sentences, ranking)
     answer = []
-    for sentence, labels, scores in zip(sentences, ranking.indices.tolist(), ranking.scores.tolist(), strict=True):
+    for row, sentence in enumerate(sentences):
+        named = zip(ranking.indices[row, kept[row]], ranking.scores[row, kept[row]], strict=True)
         skills = [
-            {"label": taxonomy.labels[label], "id": taxonomy.ids[label], "score": round(score, 4)}
-            for label, score in zip(labels, scores, strict=True)
-            if score > lowest
+            {"label": taxonomy.labels[label], "id": taxonomy.ids[label], "score": round(float(score), 4)}
+            for label, score in named
         ]
         answer.append({"sentence": sentence, "skills": skills})
     if as_json:

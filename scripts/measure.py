@@ -21,9 +21,9 @@ from measure_05 import chapter_05
 from measure_06 import chapter_06
 from measure_07 import chapter_07
 from measure_08 import chapter_08
-from measuring import benchmarks_of, rp5_among, without_leaked, write_record
+from measuring import benchmarks_of, rp5_among, write_record
 
-from helpers.data.benchmarks import Benchmark
+from helpers.data.benchmarks import Benchmark, without_leaked
 from helpers.data.corpora import load_corpus
 from helpers.evaluation import (
     bootstrap_interval,

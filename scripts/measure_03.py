@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from measuring import benchmarks_of, rp5_among, without_leaked, write_record
+from measuring import benchmarks_of, rp5_among, write_record
 
-from helpers.data.benchmarks import Benchmark
+from helpers.data.benchmarks import Benchmark, without_leaked
 from helpers.data.corpora import Corpus, load_corpus
 from helpers.encoders import encode, load_encoder
 from helpers.evaluation import bootstrap_interval, evaluate, paired_test, r_precision_at_k

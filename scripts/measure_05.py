@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measuring import benchmarks_of, without_leaked, write_record
+from measuring import benchmarks_of, write_record
 from sentence_transformers import SentenceTransformer
 
-from helpers.data.benchmarks import Benchmark
+from helpers.data.benchmarks import Benchmark, without_leaked
 from helpers.encoders import computed_dir, load_encoder
 from helpers.evaluation import bootstrap_interval, evaluate
 from helpers.extraction.contrastive import NAMES, BiEncoder, Pairs, Training, averaged, load_pairs, train

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from helpers.data.benchmarks import Benchmark, load_benchmark
+from helpers.data.benchmarks import load_benchmark
 from helpers.evaluation import r_precision_at_k
 from helpers.extraction.ranking import Ranking
 from helpers.files import InputError, atomic_write
@@ -26,14 +25,6 @@ def benchmarks_of(profile: Profile, split: str, taxonomy: Taxonomy) -> list:
         except (FileNotFoundError, InputError) as error:
             print(f"left out: {error}")
     return found
-
-
-def without_leaked(validation: Benchmark) -> Benchmark:
-    """A validation split without the sentences that stand in the test split too (TECH has eight)."""
-    leaked = set(load_benchmark(validation.name, "test", validation.taxonomy).sentences)
-    kept = [pair for pair in zip(validation.sentences, validation.gold, strict=True) if pair[0] not in leaked]
-    sentences, gold = zip(*kept, strict=True)
-    return replace(validation, sentences=sentences, gold=gold)
 
 
 def rp5_among(ranking: Ranking, gold: Sequence[np.ndarray], kept: np.ndarray) -> np.ndarray:

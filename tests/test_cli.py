@@ -75,9 +75,51 @@ def test_the_table_is_for_people():
     assert any(line.startswith("rp@5 ") and "[" in line for line in done.stdout.splitlines())
 
 
-def test_extract_ranks_each_sentence():
+def test_all_methods_are_compared_with_the_figures_of_evaluate_one_by_one(tmp_path):
+    out = tmp_path / "all"
+    done = run("evaluate", "--all", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((out / "comparison.json").read_text())
+    assert len(found["reports"]) == 8
+    for report in found["reports"]:
+        assert report == evaluate("--benchmark", report["benchmark"], "--method", report["method"])
+    assert {len(pairs) for pairs in found["differences_rp@5"].values()} == {6}
+    page = (out / "comparison.html").read_text()
+    assert page.count("<h2>") == 2
+    assert f"{found['reports'][0]['rp@5']:.1f} [" in page
+
+
+def test_a_comparison_goes_on_where_it_stopped_and_takes_anybodys_run_in(tmp_path):
+    (tmp_path / "runs").mkdir()
+    theirs = str(tmp_path / "runs" / "sample-tech-validation-<b>theirs.csv.gz")
+    evaluate("--benchmark", "sample-tech", "--split", "validation", "--method", "lexical", "--save-run", theirs)
+    done = run("evaluate", "--all", "--split", "validation", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "sample-tech     <b>theirs" in done.stdout
+    assert "<b>theirs" not in (tmp_path / "comparison.html").read_text()
+    found = json.loads((tmp_path / "comparison.json").read_text())
+    by_name = {(r["benchmark"], r["method"]): r["rp@5"] for r in found["reports"]}
+    assert by_name["sample-tech", "<b>theirs"] == by_name["sample-tech", "lexical"]
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+    assert run("evaluate", "--all", "--split", "validation", "--out", str(tmp_path)).stdout == done.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+
+
+def test_extract_names_skills_only_where_a_sentence_asks_for_one():
+    text = "We offer free coffee and a gym. You bake bread in a stone oven."
+    done = run("extract", text, "--json")
+    assert done.returncode == 0, done.stderr
+    coffee, bread = json.loads(done.stdout)
+    assert coffee["skills"] == []
+    assert bread["skills"][0]["label"] == "bake bread"
+    assert 1 <= len(bread["skills"]) <= 5
+    everything = json.loads(run("extract", text, "--json", "--all").stdout)
+    assert [len(entry["skills"]) for entry in everything] == [5, 5]
+
+
+def test_extract_with_all_ranks_each_sentence():
     text = "You bake bread in a stone oven. Then run payroll!"
-    done = run("extract", text, "--top", "2", "--json")
+    done = run("extract", text, "--all", "--top", "2", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert [entry["sentence"] for entry in answer] == ["You bake bread in a stone oven.", "Then run payroll!"]
@@ -87,7 +129,7 @@ def test_extract_ranks_each_sentence():
 
 
 def test_extract_reads_standard_input_and_literal_may_find_nothing():
-    done = run("extract", "-", "--method", "literal", "--json", stdin="We are a family.\n• bake bread\n")
+    done = run("extract", "-", "--all", "--method", "literal", "--json", stdin="We are a family.\n• bake bread\n")
     answer = json.loads(done.stdout)
     assert [[skill["label"] for skill in entry["skills"]] for entry in answer] == [[], ["bake bread"]]
 
@@ -117,9 +159,9 @@ def test_doctor_does_not_take_an_empty_file_for_a_whole_one(tmp_path):
 
 
 def test_output_is_utf8_wherever_it_goes():
-    done = run("extract", "Python → “data”", "--method", "literal", PYTHONIOENCODING="cp1252")
+    done = run("extract", "Python → “data”", "--all", "--method", "literal", PYTHONIOENCODING="cp1252")
     assert done.returncode == 0
-    bom = run("extract", "-", "--method", "literal", "--json", stdin="\ufeffbake bread".encode())
+    bom = run("extract", "-", "--all", "--method", "literal", "--json", stdin="\ufeffbake bread".encode())
     assert json.loads(bom.stdout)[0]["sentence"] == "bake bread"
 
 
@@ -145,6 +187,11 @@ EVALUATE = ("evaluate", "--benchmark", "sample-tech")
         ((*EVALUATE, "--run", "nowhere.csv.gz"), "nowhere.csv.gz: no such file"),
         (("evaluate", "--benchmark", "techwolf"), "run `python -m helpers fetch esco-v1.1.0-en.zip`"),
         (("extract", " ", "--method", "lexical"), "no text to look at"),
+        (("evaluate",), "name a --benchmark, or compare everything with --all --out FOLDER"),
+        (("evaluate", "--all"), "--all goes with --out FOLDER"),
+        ((*EVALUATE, "--all", "--out", "x"), "--all goes with --out FOLDER"),
+        ((*EVALUATE, "--out", "x"), "name a --benchmark, or compare everything"),
+        (("evaluate", "--all", "--out", "x", "--split", "train"), "no benchmark of profile sample with a split train"),
         (("fetch", "nothing.csv"), "no remote file 'nothing.csv'"),
     ],
 )
@@ -157,7 +204,7 @@ def test_what_the_reader_got_wrong_is_one_line_and_exit_code_1(tmp_path, argumen
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("arguments", [("evaluate",), ("nothing",), ("extract", "x", "--top", "0"), ("extract",)])
+@pytest.mark.parametrize("arguments", [("nothing",), ("extract", "x", "--top", "0"), ("extract",)])
 def test_wrong_usage_is_exit_code_2(arguments):
     assert run(*arguments).returncode == 2
 
@@ -227,7 +274,7 @@ def test_an_encoder_is_trained_scored_and_used(tmp_path):
     assert report["method"] == "bi-encoder"
     facts = json.loads((tmp_path / "r.json").read_text())
     assert (facts["names"], facts["encoder"]) == ("mix", str(out))
-    found = json.loads(run("extract", "You bake bread.", "--model", str(out), "--top", "3", "--json").stdout)
+    found = json.loads(run("extract", "You bake bread.", "--all", "--model", str(out), "--top", "3", "--json").stdout)
     assert len(found[0]["skills"]) == 3
 
 

@@ -18,8 +18,9 @@ FLOORS = {
     "competency": 4,
     "evaluation": 5,
     "plots": 5,
-    "cli": 6,
-    "__main__": 7,
+    "comparison": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 
 

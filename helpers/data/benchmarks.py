@@ -4,7 +4,7 @@ The protocol, the same for every benchmark: the query is the whole sentence; its
 its rows; rows labelled UNDERSPECIFIED or LABEL NOT PRESENT are dropped, and then sentences left without a label.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from helpers.taxonomy import SAMPLE_DIR, Taxonomy
 NO_SKILL_LABELS = ("UNDERSPECIFIED", "LABEL NOT PRESENT")
 SPLITS = ("validation", "test")
 # Each benchmark's splits.
-_BENCHMARKS = {"tech": SPLITS, "house": SPLITS, "techwolf": ("test",), "sample-tech": SPLITS, "sample-general": SPLITS}
+BENCHMARKS = {"tech": SPLITS, "house": SPLITS, "techwolf": ("test",), "sample-tech": SPLITS, "sample-general": SPLITS}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,14 @@ def load_benchmark(name: str, split: str, taxonomy: Taxonomy) -> Benchmark:
     Raises FileNotFoundError (file missing, and how to get it) or InputError (unknown name or split, bad content).
     """
     return read_benchmark(_annotations_path(name, split), taxonomy, name, split)
+
+
+def without_leaked(validation: Benchmark) -> Benchmark:
+    """A validation split without the sentences that stand in the test split too (TECH has eight)."""
+    leaked = set(load_benchmark(validation.name, "test", validation.taxonomy).sentences)
+    kept = [pair for pair in zip(validation.sentences, validation.gold, strict=True) if pair[0] not in leaked]
+    sentences, gold = zip(*kept, strict=True)
+    return replace(validation, sentences=sentences, gold=gold)
 
 
 def load_annotations(name: str, split: str, annotator: int = 1) -> pd.DataFrame:
@@ -78,9 +86,9 @@ def read_benchmark(path: str | Path, taxonomy: Taxonomy, name: str | None = None
 
 
 def _annotations_path(name: str, split: str) -> Path:
-    if name not in _BENCHMARKS:
-        raise InputError(f"no benchmark {name!r}; choose one of: {', '.join(_BENCHMARKS)}")
-    if split not in _BENCHMARKS[name]:
-        raise InputError(f"benchmark {name} has no split {split!r}; it has: {', '.join(_BENCHMARKS[name])}")
+    if name not in BENCHMARKS:
+        raise InputError(f"no benchmark {name!r}; choose one of: {', '.join(BENCHMARKS)}")
+    if split not in BENCHMARKS[name]:
+        raise InputError(f"benchmark {name} has no split {split!r}; it has: {', '.join(BENCHMARKS[name])}")
     file_name = f"{name.replace('-', '_')}_{split}_annotations.csv"
     return SAMPLE_DIR / "benchmarks" / file_name if name.startswith("sample-") else registry.find(file_name)

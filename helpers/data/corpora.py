@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from helpers import registry
@@ -96,6 +97,31 @@ def load_sample_truth() -> pd.DataFrame:
     return read_csv(_SAMPLE_CORPUS, ("id", "truth", "how"))[["id", "truth", "how"]]
 
 
+def load_asking(name: str, part: str = "train") -> tuple[tuple[str, ...], np.ndarray]:
+    """Sentences and a mask (n,) of those that ask for a skill, to train a detector on ("train") or to judge it ("dev").
+
+    Of the corpus "job-ads", SkillSpan's: does a sentence have a span? Of "sample", whose truth is known, a fifth for
+    each part. Sentences of the benchmarks are left out, and those of "train" from "dev".
+    """
+    if name == "sample":
+        table = read_csv(_SAMPLE_CORPUS, ("sentence", "truth"))
+        mine = np.arange(len(table)) % 5 == ("train", "dev").index(part)
+        return tuple(table["sentence"][mine]), (table["truth"][mine] != "").to_numpy()
+    if name != "job-ads":
+        raise InputError(f"nothing is known of which sentences of {name} ask for a skill; choose sample or job-ads")
+    rows: dict[str, tuple[str, bool]] = {}
+    seen = _benchmark_sentences()
+    for record in _json_lines(registry.find(f"skillspan_{part}.json")):
+        text, tags = " ".join(record["tokens"]), {*record["tags_skill"], *record["tags_knowledge"]}
+        if _normal(text) not in seen:
+            rows.setdefault(_normal(text), (text, tags != {"O"}))
+    if part == "dev":
+        for text in load_asking(name)[0]:
+            rows.pop(_normal(text), None)
+    sentences, asks = zip(*rows.values(), strict=True)
+    return sentences, np.array(asks)
+
+
 def read_corpus(path: str | Path) -> Corpus:
     """Read the column `sentence` of a CSV, JSON-lines or Parquet file; blanks and repeats are left out.
 
@@ -129,13 +155,17 @@ def _load_job_ads() -> Corpus:
 
     25 benchmark sentences stand in SkillSpan's training file and 10 more in its development file.
     """
-    splits = [load_annotations(name, split) for name in ("tech", "house") for split in ("validation", "test")]
-    benchmark = {_normal(sentence) for rows in splits for sentence in rows["sentence"]}
+    benchmark = _benchmark_sentences()
     rows = []
     for path in map(registry.find, JOB_AD_FILES):
         ads = (" ".join(record["tokens"]) for record in _json_lines(path))
         rows += [(f"{path.stem}:{row}", text) for row, text in enumerate(ads) if _normal(text) not in benchmark]
     return _unique("job-ads", rows)
+
+
+def _benchmark_sentences() -> set[str]:
+    splits = [load_annotations(name, split) for name in ("tech", "house") for split in ("validation", "test")]
+    return {_normal(sentence) for rows in splits for sentence in rows["sentence"]}
 
 
 def _unique(name: str, rows: Iterable[tuple[str, str]]) -> Corpus:

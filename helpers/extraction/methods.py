@@ -1,10 +1,12 @@
 """The rankers by name, as the command line asks for them."""
 
-from helpers.data.corpora import load_corpus
+from helpers.data.benchmarks import BENCHMARKS, load_benchmark, without_leaked
+from helpers.data.corpora import load_asking, load_corpus
 from helpers.encoders import load_encoder
 from helpers.extraction import METHODS
 from helpers.extraction.classifiers import train_from_corpus
 from helpers.extraction.contrastive import BiEncoder
+from helpers.extraction.decision import Decision, fit_decision, train_detector
 from helpers.extraction.lexical import LexicalRanker
 from helpers.extraction.matching import LiteralMatcher, LiteralRanker, reliable_names
 from helpers.extraction.negatives import STRATEGIES
@@ -53,3 +55,17 @@ def make_ranker(method: str, profile: Profile, taxonomy: Taxonomy, **options: st
         raise InputError("method bi-encoder needs --model FOLDER: the folder that `python -m helpers train` wrote")
     encoder = load_encoder(str(given.get("model") or given.get("encoder") or profile.encoder))
     return BiEncoder(encoder, taxonomy, str(given.get("names", "label")))
+
+
+def make_decision(ranker: Ranker, profile: Profile, taxonomy: Taxonomy, loss: float = 0.05) -> Decision:
+    """What turns this ranker's rankings into answers: a detector trained on the profile's corpus, and thresholds.
+
+    They are chosen on the profile's validation splits; `loss` is the share of recall@5 that each may cost there.
+    """
+    detector = train_detector(*load_asking(profile.corpus), load_encoder(profile.encoder))
+    validation = [
+        without_leaked(load_benchmark(name, "validation", taxonomy))
+        for name in profile.benchmarks
+        if "validation" in BENCHMARKS[name]
+    ]
+    return fit_decision(detector, ranker, validation, loss)
