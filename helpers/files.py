@@ -98,12 +98,8 @@ def read_csv(source: str | Path, columns: Sequence[str], member: str | None = No
         raise InputError(f"{source}: not a complete zip file; delete it and download it again") from None
     except KeyError:
         raise InputError(f"{source}: has no file named {member}; is it the right archive?") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    except (pd.errors.ParserError, EOFError, OSError) as error:
-        raise InputError(f"{where}: cannot be read as CSV: {reason(error)}") from None
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{where}: the file is empty") from None
+    except (ValueError, EOFError, OSError) as error:  # pandas' own errors are ValueErrors
+        raise InputError(f"{where}: not a CSV file in UTF-8 ({reason(error)})") from None
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes surplus first cells for row names
         raise InputError(f"{where}: rows have more cells than the header; put texts with commas in quotes")
     require_columns(table, columns, where)
