@@ -155,8 +155,5 @@ def _cleaned(values: pd.Series) -> tuple[str, ...]:
 
 def _alternatives(candidates: Iterable[Sequence[str]], labels: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """Each skill's alternative labels, each once, without the preferred label itself."""
-    found = []
-    for texts, label in zip(candidates, labels, strict=True):
-        once = dict.fromkeys(text.strip() for text in texts)
-        found.append(tuple(text for text in once if text and text != label))
-    return tuple(found)
+    once = (dict.fromkeys(map(str.strip, texts)) for texts in candidates)
+    return tuple(tuple(t for t in texts if t not in ("", label)) for texts, label in zip(once, labels, strict=True))

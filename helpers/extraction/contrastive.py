@@ -144,12 +144,10 @@ def augmented(pairs: Pairs, batch: np.ndarray, rng: np.random.Generator) -> list
     return texts
 
 
-def _outside(
-    rng: np.random.Generator, n: int, size: int, forbidden: Callable[[np.ndarray], np.ndarray], tries: int = 100
-) -> np.ndarray:
+def _outside(rng: np.random.Generator, n: int, size: int, forbidden: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """`size` draws from range(n) that are not forbidden; -1 where none was found (there may be none)."""
     drawn = rng.integers(n, size=size)
-    for _ in range(tries):
+    for _ in range(100):
         wrong = forbidden(drawn)
         if not wrong.any():
             return drawn

@@ -134,7 +134,14 @@ class Sampler:
         free[self.positives[skill]] = False
         wanted = self.per_positive * len(kept)
         shares = self._shares(wanted, rng)
-        hard = [self._draw_near(skill, strategy, n, free, rng) for strategy, n in shares.items()]
+        hard: list[np.ndarray] = []
+        for strategy, n in shares.items():
+            near = np.zeros_like(free)
+            for other in self.related[strategy][skill]:
+                near[self._kept[other]] = True
+            candidates = np.flatnonzero(near & free)
+            hard.append(rng.choice(candidates, min(n, len(candidates)), replace=False, shuffle=False))
+            free[hard[-1]] = False
         n_hard = sum(map(len, hard))
         rest = np.flatnonzero(free)
         uniform = rng.choice(rest, min(wanted - n_hard, len(rest)), replace=False, shuffle=False)
@@ -150,13 +157,3 @@ class Sampler:
         names = list(self.related)
         extra = rng.permutation(len(names)) < n % len(names)
         return {name: n // len(names) + int(more) for name, more in zip(names, extra, strict=True)}
-
-    def _draw_near(self, skill: int, strategy: str, n: int, free: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Up to n free sentences of related skills; they are free no longer."""
-        near = np.zeros_like(free)
-        for other in self.related[strategy][skill]:
-            near[self._kept[other]] = True
-        candidates = np.flatnonzero(near & free)
-        drawn = rng.choice(candidates, min(n, len(candidates)), replace=False, shuffle=False)
-        free[drawn] = False
-        return drawn
