@@ -1,8 +1,4 @@
-"""The figures of the book that take more than a few lines, one function each, which returns the axes it drew on.
-
-Colours are Okabe and Ito's, which colour-blind readers can tell apart; backgrounds are white, so that figures
-read on a dark page too.
-"""
+"""The figures of the book that take more than a few lines, one function each, which returns the axes it drew on."""
 
 import html
 import textwrap
@@ -13,6 +9,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+# Of Okabe and Ito: colour-blind readers can tell them apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
 
 

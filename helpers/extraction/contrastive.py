@@ -316,17 +316,6 @@ class ByLength(torch.nn.Module):
         return {"sentence_embedding": whole[torch.cat(parts).argsort()]}
 
 
-def averaged(stock: SentenceTransformer, trained: SentenceTransformer, share: float) -> SentenceTransformer:
-    """An encoder between two: each weight is `share` of the trained one, the rest of the stock one."""
-    between = copy.deepcopy(stock)
-    other = trained.state_dict()
-    with torch.no_grad():
-        for name, value in between.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(other[name].to(value), share)
-    return between.eval()
-
-
 class BiEncoder(Ranker):
     """Rank skills by the cosine between the embeddings of the sentence and of the skill's names.
 

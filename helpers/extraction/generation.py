@@ -260,8 +260,6 @@ def _why_stop(error: BaseException, in_a_row: int, many: int) -> str:
 
 def write_batch(requests: Sequence[Request], path: str | Path, model: str | None = None) -> None:
     """A request file for OpenAI's Batch API: half the price, an answer within a day, at most 50,000 lines a file."""
-    if len(requests) > 50_000:
-        raise InputError(f"{len(requests):,} requests: a batch file holds 50,000; write several")
     model = model or os.environ.get("SKILLBOOK_LLM") or DEFAULT_MODEL
     with atomic_write(path) as file:
         for request in requests:
@@ -275,14 +273,12 @@ def read_batch(path: str | Path, requests: Sequence[Request], store: str | Path,
 
     `model` is the one that `write_batch` named: the server's answer may carry a dated name of it.
     """
-    if not Path(path).exists():
-        raise FileNotFoundError(f"{path}: no such file; download the batch's result file")
     model = model or os.environ.get("SKILLBOOK_LLM") or DEFAULT_MODEL
     asked = {request.messages_sha256: request for request in requests}
-    counts: Counter = Counter()
+    counts, lines = Counter(), Path(path).read_bytes().splitlines()
     with _appending(store) as (rows, file):
         done = {row["messages_sha256"] for row in rows if row["model"] == model}
-        for number, line in enumerate(Path(path).read_bytes().splitlines(), start=1):
+        for number, line in enumerate(lines, start=1):
             try:
                 row = json.loads(line)
                 request = asked.get(row["custom_id"])
