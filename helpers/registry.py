@@ -18,10 +18,7 @@ from helpers.files import InputError, atomic_write, reason, require_writable, sh
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file at a fixed commit of a public GitHub repository.
-
-    Without a path it is a table of the Hugging Face hub, whose hash is recorded on first download.
-    """
+    """A file at a fixed commit on GitHub; without a path a table of the Hugging Face hub, hashed on first download."""
 
     repository: str
     commit: str
@@ -57,10 +54,7 @@ def download_dir() -> Path:
 
 
 def find(name: str) -> Path:
-    """Path of a file that must already be there, its checksum verified; never touches the network.
-
-    Raises FileNotFoundError (how to get it) or InputError (it is damaged).
-    """
+    """Path of a file that is there and whole; never downloads. Else FileNotFoundError, or InputError if damaged."""
     path = download_dir() / name
     if not path.exists():
         url = (FILES | HUB_TABLES)[name].url

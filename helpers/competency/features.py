@@ -41,11 +41,8 @@ class FeatureSettings:
 
 
 def label_table(groups: pd.DataFrame, skills: Sequence[str]) -> pd.DataFrame:
-    """Classes (n_skills, n_groups) as in the paper's table 4: 0 not in the group, 1 fringe, 2 core.
-
-    `groups` is what `load_competency_groups` gives; a group without any of the skills has no column.
-    """
-    groups = groups[groups["skill"].isin(skills)]
+    """Classes (n_skills, n_groups) from `load_competency_groups`: 0 none, 1 fringe, 2 core (table 4)."""
+    groups = groups[groups["skill"].isin(skills)]  # a group without any of them has no column
     if groups.empty:
         raise InputError("none of these skills is in any competency group")
     classes = groups["relation"].map({"fringe": 1, "core": 2})
@@ -138,10 +135,7 @@ class Features:
         return np.where((fold < 0)[:, None], found.mean(axis=0), found[fold, np.arange(len(vectors))])
 
     def _top(self, cosines: np.ndarray) -> np.ndarray:
-        """Mean cosines (n, n_groups, top) with the 1, 2, ... most similar other skills of each group.
-
-        With all of them if the group has fewer, and 0 if it has none.
-        """
+        """Mean cosines (n, n_groups, top) with a group's 1, 2, ... most similar other skills, or all; 0 if none."""
         found = np.zeros((len(cosines), len(self.groups), self.settings.top))
         for group, members in enumerate((self.classes > 0).T):
             best = -np.sort(-cosines[:, members], axis=1)[:, : self.settings.top]

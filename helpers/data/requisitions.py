@@ -99,20 +99,14 @@ def load_occupation_skills(taxonomy: Taxonomy) -> pd.DataFrame:
 
 
 def held_out(links: pd.DataFrame) -> np.ndarray:
-    """Mask (n_links,) of the occupations that groups by field are for, and no requisition is from: always the same.
-
-    They are half of each ISCO sub-major group (two digits), at random.
-    """
+    """Mask (n_links,) of half of each ISCO sub-major group's occupations: for groups by field, in no requisition."""
     jobs = links.drop_duplicates("occupation").sort_values("occupation").sample(frac=1, random_state=0)
     half = jobs.groupby(jobs["isco_group"].str[:2]).cumcount() % 2 == 1
     return links["occupation"].isin(jobs.loc[half, "occupation"]).to_numpy()
 
 
 def draw_requisitions(links: pd.DataFrame, n: int, seed: int = 0) -> list[np.ndarray]:
-    """n requisitions, int arrays of skills: of any occupation that has 3, up to 15 without replacement.
-
-    An essential skill is three times as likely as an optional one to be the next.
-    """
+    """n requisitions, int arrays of 3 to 15 skills of an occupation; essential ones are three times as likely."""
     rng = np.random.default_rng(seed)
     job, _ = pd.factorize(links["occupation"], sort=True)
     links = links[["skill"]].assign(job=job, rate=np.where(links["relation"] == "essential", 3, 1))

@@ -217,7 +217,7 @@ def train(
             raise InputError(f"{folder} holds something else than this training; remove it or name another folder")
     if not out.exists():
         _tell(partial, facts, [])
-        trained, history = _run(encoder, rows, size, facts, partial, validate)
+        trained, history = _run(encoder, rows, size, facts, partial, validate, keep=True)
         trained.save(str(partial / "model"), create_model_card=False)
         _tell(partial / "model", facts, history)
         os.replace(partial / "model", out)
@@ -242,7 +242,7 @@ def _run(
     facts: dict,
     folder: Path,
     validate: Callable[[SentenceTransformer], float] | None,
-    keep: bool = True,
+    keep: bool,
 ) -> tuple[SentenceTransformer, list[dict]]:
     import transformers
     from datasets import Dataset
@@ -280,13 +280,9 @@ def _run(
                 state.log_history.append({"step": state.global_step, "validation": validate(model)})
                 model.train()
 
-    trainer = SentenceTransformerTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=Dataset.from_dict(rows),
-        loss=MultipleNegativesRankingLoss(ByLength(model) if model.device.type == "cpu" else model, scale=SCALE),
-        callbacks=[Validation()],
-    )
+    loss = MultipleNegativesRankingLoss(ByLength(model) if model.device.type == "cpu" else model, scale=SCALE)
+    data = Dataset.from_dict(rows)
+    trainer = SentenceTransformerTrainer(model, arguments, data, loss=loss, callbacks=[Validation()])
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)))
     told = [entry for entry in trainer.state.log_history if "loss" in entry or "validation" in entry]

@@ -70,10 +70,7 @@ def requests_for(
 
 
 def estimate(requests: Sequence[Request], price_in: float = 0.0, price_out: float = 0.0) -> dict[str, float]:
-    """Requests, tokens in and out, and cost, before anything is spent. Prices are for a million tokens.
-
-    Four characters count as one token, a usual rule of thumb for English.
-    """
+    """Requests, tokens (four characters each) and cost before anything is spent; prices are for a million tokens."""
     tokens_in = sum(len(message["content"]) // 4 + 4 for request in requests for message in request.messages)
     tokens_out = sum(request.n_sentences for request in requests) * TOKENS_PER_SENTENCE
     cost = (tokens_in * price_in + tokens_out * price_out) / 1e6
@@ -119,10 +116,7 @@ def is_refusal(reply: str) -> bool:
 
 
 def read_store(path: str | Path) -> list[dict]:
-    """The replies of a store, [] if there is none yet.
-
-    A last line that was cut off in the middle is left out. Raises InputError, with the line, for any other damage.
-    """
+    """The replies of a store, [] if there is none, less a torn last line; InputError names the line of other damage."""
     path = Path(path)
     keys = {"prompt_version", "model", "skill", "messages_sha256", "reply"}
     rows = []

@@ -23,10 +23,7 @@ MAX_POSITIVES = 1000  # paper 1, section 4.2
 def related_skills(
     strategies: Sequence[str], taxonomy: Taxonomy, encoder: SentenceTransformer | None = None
 ) -> dict[str, Sequence[np.ndarray]]:
-    """For each strategy the skills related to every skill: `related[strategy][skill]` is an int array.
-
-    `encoder` is what the strategy "embedding" encodes names with; the others need none.
-    """
+    """`related[strategy][skill]`, int arrays of related skills; only the strategy "embedding" needs an encoder."""
     if unknown := [strategy for strategy in strategies if strategy not in STRATEGIES]:
         raise InputError(f"no strategy {unknown[0]!r}; choose one of: {', '.join(STRATEGIES)}")
     if "embedding" in strategies and encoder is None:
