@@ -41,8 +41,7 @@ def esco():
 
 @pytest.mark.parametrize("name", [name for name in registry.FILES if not name.startswith("techwolf")])
 def test_every_file_is_there_and_whole(name):
-    path = registry.find(name)
-    assert path.stat().st_size == registry.FILES[name].size
+    assert registry.find(name).exists()  # its hash is right, or this would raise
 
 
 def test_esco_has_its_skills_names_and_relations(esco):
