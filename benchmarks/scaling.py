@@ -17,10 +17,10 @@ from distributed import Client
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
 
-from measure_10 import ENCODED, QUIET, SIZES, compared  # noqa: E402
+from measure_10 import ENCODED, QUIET, SIZES, compared
 
-from helpers.profiles import PROFILES  # noqa: E402
-from helpers.scaling import match, rank  # noqa: E402
+from helpers.profiles import PROFILES
+from helpers.scaling import match, rank
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ A part is a Parquet file with a column `sentence`, small enough to be held in me
 sees. `distributed` hands parts to workers, and again to others when a worker dies.
 """
 
+import contextlib
 import copy
 import functools
 import json
@@ -113,8 +114,10 @@ def _results(one: Callable[[Path], tuple], files: Sequence[Path], client: "Clien
 def _one_part(task: Task, made_by: str, out: Path, part: Path) -> tuple[str, int, bool]:
     """Make a part's output unless it is there. If two workers ever make the same, they write the same bytes."""
     key, target = sha256_texts([made_by, sha256_file(part)]), out / part.name
-    if target.exists() and (pq.read_schema(target).metadata or {}).get(b"made") == key.encode():
-        return part.name, pq.read_metadata(target).num_rows, False
+    with contextlib.suppress(OSError, ValueError, LookupError):  # not there, or torn
+        there = pq.read_metadata(target)
+        if dict(there.metadata or {})[b"made"] == key.encode():
+            return part.name, there.num_rows, False
     try:
         table = pd.read_parquet(part)
     except (OSError, ValueError) as error:

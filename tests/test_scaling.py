@@ -33,7 +33,7 @@ MATCH = partial(match, taxonomy="sample")
 
 @pytest.fixture(scope="module")
 def client():
-    quiet = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+    quiet = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}
     with Client(n_workers=2, threads_per_worker=1, **quiet) as found:
         yield found
 
@@ -93,9 +93,11 @@ def test_a_part_that_was_done_is_not_done_again(parts, tmp_path, client):
     assert not apply_to_parts(MATCH, parts, out, client)["made"].any()
     assert [path.stat().st_mtime_ns for path in sorted(out.iterdir())] == dates
     (out / "part-003.parquet").unlink()
+    (out / "part-005.parquet").write_bytes((out / "part-005.parquet").read_bytes()[:500])  # torn
+    (out / "part-006.parquet").write_bytes((parts / "part-006.parquet").read_bytes())  # somebody else's
     pd.DataFrame({"id": [700], "sentence": ["You use SQL."]}).to_parquet(parts / "part-007.parquet")
     again = apply_to_parts(MATCH, parts, out, client)
-    assert again.loc[again["made"], "part"].tolist() == ["part-003.parquet", "part-007.parquet"]
+    assert again.loc[again["made"], "part"].tolist() == [f"part-00{n}.parquet" for n in (3, 5, 6, 7)]
     other = partial(other_match, taxonomy="sample")  # another task does not take over what the first has left
     assert apply_to_parts(other, parts, out, client)["made"].all()
     assert "words" in pd.read_parquet(out).columns
