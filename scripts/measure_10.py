@@ -33,6 +33,7 @@ SIZES = (1_000, 20_000, 200_000)  # sentences to match
 ENCODED = (100, 1_000)
 ROUNDS = 3  # the best counts; one process and two workers take turns
 LARGEST = 2_000_000
+COLD_SIZES = (1_000, 500_000)
 PART = 20_000
 QUIET = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}
 
@@ -153,8 +154,52 @@ def torchrun(folder: Path) -> dict:
     return {"steps": 8, "batch_size": 32, "dropout": 0, "losses": losses, "largest_difference": float(f"{gap:.1e}")}
 
 
+COLD = """
+import functools, logging, sys
+from helpers.scaling import apply_to_parts, match
+
+if __name__ == "__main__":
+    task = functools.partial(match, taxonomy=sys.argv[1])
+    if sys.argv[4] == "1":
+        apply_to_parts(task, *sys.argv[2:4])
+    else:
+        from distributed import Client
+
+        quiet = {"dashboard_address": ":0", "silence_logs": logging.CRITICAL}
+        with Client(n_workers=2, threads_per_worker=1, **quiet) as client:
+            apply_to_parts(task, *sys.argv[2:4], client)
+"""
+
+
+def cold(profile: Profile, folder: Path) -> list[dict]:
+    """Seconds of a whole program that matches, from its start to its end: its imports, its workers' start, the work."""
+    sentences = list(load_corpus(profile.corpus).sentences)
+    (folder / "run.py").write_text(COLD, encoding="utf-8")
+    paths = os.pathsep.join([str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")])
+    rows = []
+    for n in COLD_SIZES:
+        source = write_parts(folder / f"cold-{n}", sentences, n, -(-n // 10))
+        seconds = {"1": np.inf, "2": np.inf}
+        for number in range(2):
+            for workers in seconds:
+                out = folder / f"cold-{n}-{workers}-{number}"
+                command = [sys.executable, "run.py", profile.taxonomy, str(source), str(out), workers]
+                environment = os.environ | {"PYTHONPATH": paths, "TQDM_DISABLE": "1"}
+                run = functools.partial(subprocess.run, command, cwd=folder, env=environment, check=True)
+                seconds[workers] = min(seconds[workers], timed(run))
+                assert sum(len(pd.read_parquet(path)) for path in out.iterdir()) == n
+        rows.append({"sentences": n, "one": round(seconds["1"], 2), "two": round(seconds["2"], 2)})
+        print(rows[-1], flush=True)
+    return rows
+
+
 def chapter_10(profile: Profile, folder: Path) -> None:
-    """One record: scaling.json."""
+    """Two records: scaling.json, and cold.json for programs that have nothing in memory yet."""
+    if not (folder / "cold.json").exists():
+        busy = os.getloadavg()[0]
+        with tempfile.TemporaryDirectory() as name:
+            rows = cold(profile, Path(name))
+        write_record(about(profile, busy) | {"rows": rows}, folder / "cold.json")
     path = folder / "scaling.json"
     if path.exists():
         return
@@ -163,7 +208,6 @@ def chapter_10(profile: Profile, folder: Path) -> None:
     matching = functools.partial(match, taxonomy=profile.taxonomy)
     ranking = functools.partial(rank, taxonomy=profile.taxonomy, encoder=profile.encoder)
     busy = os.getloadavg()[0]
-    busy_words = "busy with other work" if busy > 1 else "idle otherwise"
     with tempfile.TemporaryDirectory() as name:
         temporary, clients = Path(name), []
         seconds = {"cluster": timed(lambda: clients.append(Client(n_workers=2, threads_per_worker=1, **QUIET)))}
@@ -175,23 +219,29 @@ def chapter_10(profile: Profile, folder: Path) -> None:
             rows += compared(profile, temporary, client, "rank", ranking, ENCODED)
         trained = torchrun(temporary)
         print(trained, flush=True)
-    record = {
-        "profile": profile.name,
-        "device": "cpu",
-        "cores": os.cpu_count(),
-        "machine": f"{os.cpu_count()} cores, {busy_words}",
-        "load_before": round(busy, 1),
-        "load_after": round(os.getloadavg()[0], 1),
-        "corpus": profile.corpus,
-        "taxonomy": profile.taxonomy,
+    record = about(profile, busy) | {
         "encoder": profile.encoder,
-        "seed": 0,
-        "seconds_to_start_two_workers": round(seconds["cluster"], 2),
+        "seconds_to_start_two_workers": round(seconds["cluster"], 2),  # they import what this script imports
         "seconds_to_first_sentence": round(seconds["first_sentence"], 2),
         "rows": rows,
         "two_million": large,
         "torchrun": trained,
+    }
+    write_record(record, path)
+
+
+def about(profile: Profile, busy: float) -> dict:
+    """Provenance; `busy` is how many processes wanted a core before the measurement began."""
+    return {
+        "profile": profile.name,
+        "device": "cpu",
+        "cores": os.cpu_count(),
+        "machine": f"{os.cpu_count()} cores, {'busy with other work' if busy > 1 else 'idle otherwise'}",
+        "load_before": round(busy, 1),
+        "load_after": round(os.getloadavg()[0], 1),
+        "corpus": profile.corpus,
+        "taxonomy": profile.taxonomy,
+        "seed": 0,
         "date": datetime.now(UTC).date().isoformat(),
         "versions": package_versions() | {name: version(name) for name in ("dask", "distributed", "pyarrow")},
     }
-    write_record(record, path)
