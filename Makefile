@@ -59,6 +59,7 @@ bench: .venv/.installed ## speed and memory, side by side with what one would ot
 	$(BIN)/python benchmarks/classifiers.py
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/contrastive.py
+	$(BIN)/python benchmarks/scaling.py
 
 clean: ## remove what was built (the downloads stay)
 	rm -rf _build .venv *.egg-info .pytest_cache .ruff_cache .hypothesis

