@@ -138,24 +138,8 @@ def page(reports: list[dict], pairs: dict[str, pd.DataFrame], missing: list[str]
         ]
         parts += ["<h3>In pairs, over the same sentences</h3>", compared.to_html(index=False, border=0)]
     notes = pd.DataFrame({"left out": missing}).to_html(index=False, border=0) if missing else ""
-    return PAGE.replace("BODY", "\n".join([*parts, notes]))
-
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Methods compared</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; display: block; overflow-x: auto; font-variant-numeric: tabular-nums }
-th, td { text-align: left; padding: .25rem .75rem; border-bottom: 1px solid #bbb }
-</style></head><body>
-<h1>Methods compared</h1>
-<p>Times 100, with 95% bootstrap intervals over sentences. Two intervals that overlap do not say that two methods are
-equal: look at the pairs. Their p-values are of a sign-flipping permutation test, adjusted by Holm's method for the
-number of pairs of a benchmark.</p>
-BODY
-</body></html>
-"""
+    template = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
+    return template.replace("BODY", "\n".join([*parts, notes]))
 
 
 def _with_interval(value: float, low: float, high: float) -> str:

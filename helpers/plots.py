@@ -1,8 +1,4 @@
-"""The figures of the book that take more than a few lines, one function each, which returns the axes it drew on.
-
-Colours are Okabe and Ito's, which colour-blind readers can tell apart; backgrounds are white, so that figures
-read on a dark page too.
-"""
+"""The figures of the book that take more than a few lines, one function each, which returns the axes it drew on."""
 
 import html
 import textwrap
@@ -13,6 +9,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+# Of Okabe and Ito: colour-blind readers can tell them apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
 
 
@@ -92,27 +89,19 @@ def boundaries(groups: dict[str, np.ndarray], lines: dict[str, tuple[float, floa
 
 
 def trie(edges: Sequence[tuple[int, int, str]], links: dict[int, int], ends: set[int]) -> Axes:
-    """A tree of letters from state 0, left to right: edges (from, to, letter), fail links dashed, ends ringed twice.
-
-    A state's first child stands beside it, every other one in a new row at the bottom.
-    """
+    """A tree of letters from state 0, left to right: edges (from, to, letter), fail links dashed, ends ringed twice."""
     _, ax = plt.subplots(figsize=(7.2, 3.4))
+    centred = {"ha": "center", "va": "center"}
+    bold = centred | {"fontweight": "bold", "bbox": {"color": "white", "pad": 1}}
     place, n_rows = {0: (0, 0)}, 1
     for start, end, letter in sorted(edges, key=lambda edge: edge[1]):  # parents have smaller numbers
         x, y = place[start]
+        row = y  # of the first child; any other one gets a new row at the bottom
         if (x + 1, y) in place.values():
-            y, n_rows = -n_rows, n_rows + 1
-        place[end] = (x + 1, y)
-        ax.plot([x, x + 1], [place[start][1], y], color=GREY, linewidth=1.5, zorder=1)
-        ax.text(
-            x + 0.5,
-            (place[start][1] + y) / 2,
-            letter,
-            ha="center",
-            va="center",
-            fontweight="bold",
-            bbox={"color": "white", "pad": 1},
-        )
+            row, n_rows = -n_rows, n_rows + 1
+        place[end] = (x + 1, row)
+        ax.plot([x, x + 1], [y, row], color=GREY, linewidth=1.5, zorder=1)
+        ax.text(x + 0.5, (y + row) / 2, letter, **bold)
     for start, end in links.items():
         bend = -0.18 if place[end][1] <= place[start][1] else 0.18  # links up the picture bend away from its letters
         arrow = {"arrowstyle": "->", "linestyle": "--", "color": ORANGE, "shrinkA": 9, "shrinkB": 9}
@@ -120,7 +109,7 @@ def trie(edges: Sequence[tuple[int, int, str]], links: dict[int, int], ends: set
     for state, (x, y) in place.items():
         for size in (20, 15) if state in ends else (15,):
             ax.plot(x, y, "o", markersize=size, markerfacecolor="white", markeredgecolor=BLUE)
-        ax.text(x, y, str(state), ha="center", va="center", fontsize=8)
+        ax.text(x, y, str(state), fontsize=8, **centred)
     ax.margins(0.08, 0.2)
     ax.axis("off")
     return ax
@@ -162,10 +151,7 @@ def long_tail(counts: dict[str, Sequence[int]], few: int, unit: str) -> Axes:
 
 
 def iceberg(above: dict[str, int], below: dict[str, int], title: str) -> Axes:
-    """Two triangles whose layers have areas as the counts: what is seen above the water line, the rest below it.
-
-    Layers stand in the given order, from the top down; all areas have one scale.
-    """
+    """Two triangles above and below the water line, layers from the top down; all areas are as the counts."""
     _, ax = plt.subplots(figsize=(7.2, 4.6))
     # A triangle from its tip has the area of its width squared: widths at the borders between layers.
     tip = np.sqrt(np.cumsum([0, *above.values()]))
@@ -188,9 +174,6 @@ def highlight(text: str, marks: Sequence[tuple[int, int, str]]) -> str:
 
     The text and the remarks are escaped. A mark is a `<mark>` with a dotted underline and its remark in small
     print, so that it can be seen without colour and read aloud.
-
-    >>> highlight("cook & serve", [(0, 4, "prepare meals")])[:22]
-    '<p class="highlighted"'
     """
     parts, place = [], 0
     for start, end, remark in marks:

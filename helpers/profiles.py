@@ -36,11 +36,7 @@ PROFILES = {
 
 
 def get_profile(name: str | None = None) -> Profile:
-    """The profile of that name; without one, of the variable SKILLBOOK_PROFILE (default: sample).
-
-    >>> get_profile("sample").benchmarks
-    ('sample-tech', 'sample-general')
-    """
+    """The profile of that name; without one, of the variable SKILLBOOK_PROFILE (default: sample)."""
     name = name or os.environ.get("SKILLBOOK_PROFILE") or "sample"
     if name not in PROFILES:
         raise InputError(f"no profile {name!r}; choose one of: {', '.join(PROFILES)}")

@@ -18,50 +18,28 @@ from helpers.files import InputError, atomic_write, reason, require_writable, sh
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file at a fixed commit of a public GitHub repository. `size` is in bytes, None if unknown."""
+    """A file at a fixed commit on GitHub; without a path a table of the Hugging Face hub, hashed on first download."""
 
     repository: str
     commit: str
     path: str
     sha256: str
-    size: int | None
     licence: str
     citation: str
 
     @property
     def url(self) -> str:
-        """Where the file is downloaded from."""
+        """Where the file is downloaded from, or where a reader can look at the table."""
+        if not self.path:
+            return f"https://huggingface.co/datasets/{self.repository}/tree/{self.commit}"
         return f"https://raw.githubusercontent.com/{self.repository}/{self.commit}/{quote(self.path)}"
-
-
-@dataclass(frozen=True)
-class HubTable:
-    """A table of the Hugging Face hub at a fixed revision; its hash is recorded on first download."""
-
-    repository: str
-    revision: str
-    licence: str
-    citation: str
-
-    @property
-    def url(self) -> str:
-        """Where a reader can look at the table."""
-        return f"https://huggingface.co/datasets/{self.repository}/tree/{self.revision}"
 
 
 # `remote_files.csv`: a name in the download folder, then the fields of its `RemoteFile`.
 with open(Path(__file__).parent / "remote_files.csv", encoding="utf-8", newline="") as _file:
-    FILES = {
-        row.pop("name"): RemoteFile(**row | {"size": int(row["size"] or 0) or None}) for row in csv.DictReader(_file)
-    }
-HUB_TABLES: dict[str, HubTable] = {
-    "synthetic-esco-skill-sentences.parquet": HubTable(
-        "TechWolf/Synthetic-ESCO-skill-sentences",
-        "09fc487d1394c1fdfd224cb621a89b14af925716",
-        "CC BY 4.0",
-        "Decorte et al. (2023), Extreme Multi-Label Skill Extraction Training using Large Language Models",
-    ),
-}
+    _ALL = {row.pop("name"): RemoteFile(**row) for row in csv.DictReader(_file)}
+FILES = {name: source for name, source in _ALL.items() if source.path}
+HUB_TABLES = {name: source for name, source in _ALL.items() if not source.path}
 
 
 def download_dir() -> Path:
@@ -76,10 +54,7 @@ def download_dir() -> Path:
 
 
 def find(name: str) -> Path:
-    """Path of a file that must already be there, its checksum verified; never touches the network.
-
-    Raises FileNotFoundError (how to get it) or InputError (it is damaged).
-    """
+    """Path of a file that is there and whole; never downloads. Else FileNotFoundError, or InputError if damaged."""
     path = download_dir() / name
     if not path.exists():
         url = (FILES | HUB_TABLES)[name].url
@@ -108,7 +83,7 @@ def fetch(name: str, progress: bool = False) -> tuple[Path, str]:
         return find(name), "complete"
     require_writable(path.parent, "SKILLBOOK_CACHE")
     try:
-        if isinstance(source, HubTable):
+        if name in HUB_TABLES:
             _download_hub_table(source, path)
         else:
             pooch.get_logger().setLevel(logging.ERROR)  # its notes would mix with the progress bar
@@ -130,7 +105,7 @@ def fetch_all(names: Sequence[str] | None = None, progress: bool = False) -> Ite
             yield name, f"FAILED: {error}"
 
 
-def _download_hub_table(source: HubTable, path: Path) -> None:
+def _download_hub_table(source: RemoteFile, path: Path) -> None:
     """Bring the table's files at the pinned revision and keep them as one Parquet file, its hash beside it."""
     import pandas as pd
     from huggingface_hub import snapshot_download
@@ -138,13 +113,13 @@ def _download_hub_table(source: HubTable, path: Path) -> None:
     kinds = ["*.csv", "*.parquet"]
     with tempfile.TemporaryDirectory() as folder:
         snapshot_download(
-            source.repository, repo_type="dataset", revision=source.revision, allow_patterns=kinds, local_dir=folder
+            source.repository, repo_type="dataset", revision=source.commit, allow_patterns=kinds, local_dir=folder
         )
         found = sorted(path for kind in kinds for path in Path(folder).rglob(kind))
         if not found:
-            raise InputError(f"{source.repository} at {source.revision} holds no table")
+            raise InputError(f"{source.repository} at {source.commit} holds no table")
         tables = [pd.read_parquet(p) if p.suffix == ".parquet" else pd.read_csv(p, dtype=str) for p in found]
         with atomic_write(path, "wb") as target:
             pd.concat(tables, ignore_index=True).to_parquet(target, index=False)
     with atomic_write(path.with_name(f"{path.name}.json")) as record:
-        json.dump({"repository": source.repository, "revision": source.revision, "sha256": sha256_file(path)}, record)
+        json.dump({"repository": source.repository, "revision": source.commit, "sha256": sha256_file(path)}, record)

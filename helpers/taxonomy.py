@@ -79,21 +79,21 @@ class Taxonomy:
     def from_esco(cls, classification: Path, relations: Path, name: str = "ESCO") -> Self:
         """Read ESCO's CSV files from two zips (or folders): the classification and the relations."""
         columns = ("conceptUri", "skillType", "reuseLevel", "preferredLabel", "altLabels", "description")
-        skills = read_csv(classification, columns, "skills_en.csv")
-        groups = read_csv(classification, ("conceptUri", "preferredLabel"), "skillGroups_en.csv")
+        skills = _stripped(read_csv(classification, columns, "skills_en.csv"))
+        groups = _stripped(read_csv(classification, ("conceptUri", "preferredLabel"), "skillGroups_en.csv"))
         links = read_csv(relations, ("conceptUri", "broaderUri"), "broaderRelationsSkillPillar.csv")
         above = links.groupby("conceptUri")["broaderUri"].agg(tuple).to_dict()
-        labels = _cleaned(skills["preferredLabel"])
+        labels = tuple(skills["preferredLabel"])
         return cls(
             name=name,
             ids=tuple(skills["conceptUri"]),
             labels=labels,
             alt_labels=_alternatives(skills["altLabels"].str.split("\n"), labels),
-            descriptions=_cleaned(skills["description"]),
+            descriptions=tuple(skills["description"]),
             types=tuple(skills["skillType"]),
             reuse_levels=tuple(skills["reuseLevel"]),
             broader=tuple(above.get(uri, ()) for uri in skills["conceptUri"]),
-            group_labels=dict(zip(groups["conceptUri"], _cleaned(groups["preferredLabel"]), strict=True)),
+            group_labels=groups.set_index("conceptUri")["preferredLabel"].to_dict(),
             group_broader={uri: above[uri] for uri in groups["conceptUri"] if uri in above},
         )
 
@@ -104,8 +104,8 @@ class Taxonomy:
 
         Raises FileNotFoundError or InputError (which names the row of an empty or repeated label).
         """
-        table = read_csv(path, ("label",))
-        labels = _cleaned(table["label"])
+        table = _stripped(read_csv(path, ("label",)))
+        labels = tuple(table["label"])
         if "" in labels:
             raise InputError(f"{path}: no label in row {labels.index('') + 2}")
         if not labels:
@@ -113,7 +113,7 @@ class Taxonomy:
 
         optional = dict.fromkeys(("alt_labels", "broader", "description", "reuse_level"), "")
         table = pd.DataFrame({"id": labels, "type": "skill/competence", **optional, **table})
-        ids = _cleaned(table["id"])
+        ids = tuple(table["id"])
         broader = tuple(tuple(part.strip() for part in cell.split("|") if part.strip()) for cell in table["broader"])
         groups = {group for parents in broader for group in parents}.difference(ids)
         return cls(
@@ -121,9 +121,9 @@ class Taxonomy:
             ids=ids,
             labels=labels,
             alt_labels=_alternatives(table["alt_labels"].str.split("|"), labels),
-            descriptions=_cleaned(table["description"]),
-            types=_cleaned(table["type"]),
-            reuse_levels=_cleaned(table["reuse_level"]),
+            descriptions=tuple(table["description"]),
+            types=tuple(table["type"]),
+            reuse_levels=tuple(table["reuse_level"]),
             broader=broader,
             group_labels={group: group for group in sorted(groups)},
         )
@@ -148,15 +148,12 @@ def without_brackets(label: str) -> str:
     return BRACKET.sub("", label) or label
 
 
-def _cleaned(values: pd.Series) -> tuple[str, ...]:
+def _stripped(table: pd.DataFrame) -> pd.DataFrame:
     """Texts without blanks around them (78 of ESCO's labels carry some, no-break spaces among them)."""
-    return tuple(value.strip() for value in values)
+    return table.apply(lambda column: column.str.strip())
 
 
 def _alternatives(candidates: Iterable[Sequence[str]], labels: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """Each skill's alternative labels, each once, without the preferred label itself."""
-    found = []
-    for texts, label in zip(candidates, labels, strict=True):
-        once = dict.fromkeys(text.strip() for text in texts)
-        found.append(tuple(text for text in once if text and text != label))
-    return tuple(found)
+    once = (dict.fromkeys(map(str.strip, texts)) for texts in candidates)
+    return tuple(tuple(t for t in texts if t not in ("", label)) for texts, label in zip(once, labels, strict=True))

@@ -22,6 +22,7 @@ from measure_06 import chapter_06
 from measure_07 import chapter_07
 from measure_08 import chapter_08
 from measure_11 import chapter_11
+from measure_09 import chapter_09
 from measuring import benchmarks_of, rp5_among, write_record
 
 from helpers.data.benchmarks import Benchmark, without_leaked
@@ -378,6 +379,7 @@ CHAPTERS: dict[str, Callable[[Profile, Path], None]] = {
     "07": chapter_07,
     "08": chapter_08,
     "11": chapter_11,
+    "09": chapter_09,
 }
 
 

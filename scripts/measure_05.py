@@ -6,6 +6,7 @@ measurement goes on where it stopped. The recipe is chosen on the validation spl
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -21,7 +22,7 @@ from sentence_transformers import SentenceTransformer
 from helpers.data.benchmarks import Benchmark, without_leaked
 from helpers.encoders import computed_dir, load_encoder
 from helpers.evaluation import bootstrap_interval, evaluate
-from helpers.extraction.contrastive import NAMES, BiEncoder, Pairs, Training, averaged, load_pairs, train
+from helpers.extraction.contrastive import NAMES, BiEncoder, Pairs, Training, load_pairs, train
 from helpers.extraction.negatives import related_skills
 from helpers.extraction.ranking import package_versions, run_benchmark, write_run
 from helpers.profiles import Profile
@@ -251,6 +252,15 @@ def summarise(profile: Profile, taxonomy: Taxonomy, folder: Path) -> None:
     for name, names, share in {(AUGMENTED, "label", 1.0), (chosen["regime"], chosen["names"], chosen["share"])}:
         write_runs(name, names, share, profile, taxonomy, folder / "runs")
     print(f"chosen on validation: {summary['chosen']}")
+
+
+def averaged(stock: SentenceTransformer, trained: SentenceTransformer, share: float) -> SentenceTransformer:
+    """An encoder between two, as in the chapter: each weight is `share` of the trained one, the rest stock."""
+    between, after = copy.deepcopy(stock), trained.state_dict()
+    for name, value in between.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(after[name].to(value), share)
+    return between.eval()
 
 
 def write_runs(name: str, names: str, share: float, profile: Profile, taxonomy: Taxonomy, folder: Path) -> None:

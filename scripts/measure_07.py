@@ -122,6 +122,9 @@ def measured(
         "training": asdict(training),
         "seconds": round(seconds),  # of all three; next to nothing when SkillBERT was trained before
         "loss": train_skillbert(jobs, training).history,
+        "loss_of_frequencies": frequencies_alone(train_skillbert(jobs, training), jobs),
+        "skills_of_a_requisition": round(len([skill for job in jobs for skill in job]) / len(jobs), 2),
+        "requisitions_of_a_skill": float(np.median([*counted(jobs, skills).values()])),
         "groupings": {},
     }
     for grouping in groupings:
@@ -129,6 +132,19 @@ def measured(
         record["groupings"][grouping] = neighbours(embed, labels, opaque_names(taxonomy, skills))
     record["masks"] = masks(train_skillbert(jobs, training), embed["Word2Vec"], skills, jobs, asked)
     return record
+
+
+def counted(jobs: Sequence[Sequence[str]], skills: Sequence[str]) -> dict[str, int]:
+    """In how many requisitions each skill is."""
+    count = Counter(skill for job in jobs for skill in job)
+    return {skill: count[skill] for skill in skills}
+
+
+def frequencies_alone(bert: SkillBert, jobs: Sequence[Sequence[str]]) -> float:
+    """The loss of an answer that knows only how frequent each piece is: the entropy of the pieces, in nats."""
+    texts = bert.tokenizer.encode_batch([skill for job in jobs for skill in job], add_special_tokens=False)
+    share = np.bincount([i for text in texts for i in text.ids]) / sum(len(text.ids) for text in texts)
+    return round(float(-(share[share > 0] * np.log(share[share > 0])).sum()), 3)
 
 
 def opaque_names(taxonomy: Taxonomy, skills: Sequence[str]) -> np.ndarray | None:
@@ -202,7 +218,7 @@ def masks(
 
     Beside SkillBERT: the most frequent skills, and those nearest to the mean of the rest's Word2Vec vectors.
     """
-    count = Counter(skill for job in jobs for skill in job)
+    count = counted(jobs, skills)
     vectors = unit(neighbouring(skills))
     place = {skill: i for i, skill in enumerate(skills)}
     hits = {"most frequent": [], "Word2Vec": [], "SkillBERT": []}
@@ -219,7 +235,13 @@ def masks(
         }
         for name, first in ranked.items():
             hits[name].append(hidden in first)
-    return {"asked": len(asked), "hits_at_10": {name: interval(np.array(found)) for name, found in hits.items()}}
+    found = {name: np.array(hit, dtype=float) for name, hit in hits.items()}
+    pairs = (("SkillBERT", "most frequent"), ("SkillBERT", "Word2Vec"), ("Word2Vec", "most frequent"))
+    return {
+        "asked": len(asked),
+        "hits_at_10": {name: interval(hit) for name, hit in found.items()},
+        "differences": {f"{a} minus {b}": difference(found[a], found[b]) for a, b in pairs},
+    }
 
 
 RATES = (1e-4, 1e-3, 1e-2)
@@ -229,7 +251,9 @@ def learning_rates(profile: Profile, taxonomy: Taxonomy, source: str, training: 
     """Losses of short trainings at several learning rates; the paper finalised 0.01, the highest."""
     _, jobs, _ = split_requisitions(source, taxonomy, profile.seed)
     some = jobs[:5000]
-    runs = {
-        f"{rate:g}": train_skillbert(some, replace(training, epochs=2, learning_rate=rate)).history for rate in RATES
+    trained = {f"{rate:g}": train_skillbert(some, replace(training, epochs=2, learning_rate=rate)) for rate in RATES}
+    return provenance(profile, taxonomy, source, some) | {
+        "training": asdict(training) | {"epochs": 2},
+        "loss_of_frequencies": frequencies_alone(next(iter(trained.values())), some),
+        "losses": {rate: bert.history for rate, bert in trained.items()},
     }
-    return provenance(profile, taxonomy, source, some) | {"training": asdict(training) | {"epochs": 2}, "losses": runs}

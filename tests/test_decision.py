@@ -1,4 +1,4 @@
-"""From a ranking to an answer: thresholds that cost no more than was allowed, and a detector of sentences with skills."""
+"""From a ranking to an answer: thresholds that cost no more than allowed, and a detector of sentences with skills."""
 
 import numpy as np
 import pytest

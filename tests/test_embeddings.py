@@ -1,6 +1,8 @@
 """Embeddings of skills: same seed, same vectors; an interrupted training ends as an unbroken one."""
 
 import functools
+import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +14,7 @@ from transformers import BertForMaskedLM
 from helpers.competency import embeddings
 from helpers.competency.embeddings import CLS, MASK, SEP, BertTraining, SkillBert, stemmed, train_skillbert, word2vec
 from helpers.encoders import encode, load_encoder
-from helpers.files import InputError
+from helpers.files import InputError, sha256_texts
 
 KITCHEN = ["bake bread", "prepare meals", "wash dishes", "serve guests"]
 SITE = ["lay bricks", "mix mortar", "read drawings", "erect timber frames"]
@@ -149,6 +151,24 @@ def test_the_same_call_reads_the_model_and_another_seed_trains_another(jobs, ber
     monkeypatch.setattr(embeddings, "_train", None)
     assert np.array_equal(train_skillbert(jobs, TINY, tmp_path).embed(KITCHEN), first.embed(KITCHEN))
     assert np.array_equal(SkillBert(folder).embed(KITCHEN), first.embed(KITCHEN))
+
+
+def test_a_model_of_older_code_is_not_read_and_the_first_codes_names_stay(jobs, bert, tmp_path, monkeypatch):
+    parts = [repr(TINY), str(torch.cuda.is_available()), *(json.dumps(list(job)) for job in jobs)]
+    assert bert.folder.name == sha256_texts(parts)[:16]
+    shutil.copytree(bert.folder, tmp_path / bert.folder.name)
+    asked = []
+
+    def trained(some, training, folder):
+        asked.append(folder.stem)
+        shutil.copytree(bert.folder, folder / "model")
+
+    monkeypatch.setattr(embeddings, "_train", trained)
+    train_skillbert(jobs, TINY, tmp_path)
+    assert asked == []
+    monkeypatch.setattr(embeddings, "TRAINED_BY", 2)
+    assert train_skillbert(jobs, TINY, tmp_path).folder != tmp_path / bert.folder.name
+    assert asked == [name.name for name in tmp_path.iterdir() if name.name != bert.folder.name]
 
 
 @pytest.mark.parametrize("stop", [2, 17, 29])  # before the first checkpoint, within an epoch, in the last one

@@ -1,6 +1,7 @@
 """Metrics agree with slow, independent definitions; intervals and tests behave as their theory says."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,9 +9,12 @@ from scipy import stats
 
 from helpers.data.benchmarks import load_benchmark
 from helpers.evaluation import (
+    Metrics,
     average_precision,
     bootstrap_interval,
+    compare,
     evaluate,
+    holm,
     paired_test,
     precision_recall_sets,
     r_precision_at_k,
@@ -98,6 +102,42 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     rng = np.random.default_rng(2)
     covered = [low < 0.3 < high for low, high in (bootstrap_interval(rng.random(120) < 0.3, s) for s in range(120))]
     assert 0.88 <= np.mean(covered) <= 0.99
+
+
+def test_a_paired_test_cries_wolf_about_as_often_as_it_says():
+    rng = np.random.default_rng(3)
+    p_values = [paired_test(*rng.random((2, 60)), seed).p_value for seed in range(150)]  # two systems that are alike
+    assert 0.01 <= np.mean(np.array(p_values) < 0.05) <= 0.1
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_rejects_what_the_step_by_step_rule_rejects(p_values):
+    adjusted = holm(p_values)
+    assert (adjusted >= np.array(p_values) - 1e-12).all()
+    rejected = np.zeros(len(p_values), dtype=bool)
+    for step, index in enumerate(np.argsort(p_values, kind="stable")):  # the smallest first, until one is too large
+        if p_values[index] * (len(p_values) - step) > 0.05:
+            break
+        rejected[index] = True
+    assert (adjusted <= 0.05).tolist() == rejected.tolist()
+
+
+def test_every_pair_of_systems_is_compared_on_the_same_queries():
+    rng = np.random.default_rng(5)
+    base = rng.random(100)
+    systems = {
+        name: Metrics(pd.DataFrame({"rp@5": values}))
+        for name, values in {"worst": base - 0.5, "best": base + rng.normal(0.1, 0.01, 100), "base": base}.items()
+    }
+    table = compare(systems)
+    assert list(zip(table["better"], table["worse"], strict=True)) == [
+        ("best", "worst"),
+        ("base", "worst"),
+        ("best", "base"),
+    ]
+    assert table["difference"].tolist() == pytest.approx([0.6, 0.5, 0.1], abs=0.01)
+    assert table["p_holm"].tolist() == pytest.approx(holm(table["p_value"]).tolist())
+    assert compare({"alone": systems["base"]}).empty
 
 
 @settings(max_examples=10, deadline=None)

@@ -201,10 +201,9 @@ def test_a_vector_of_zeros_is_near_nothing_and_breaks_nothing():
     assert table[4, 0, 3] == 0  # the similarity to the group's name
 
 
-def test_features_come_back_from_disk(tmp_path):
-    found = fit_features(circle, LABELS, np.ones(LABELS.shape, dtype=bool), FeatureSettings(n_clusters=2))
-    found.save(tmp_path)
-    again = Features.load(tmp_path, circle)
-    assert np.array_equal(found.table([*SKILLS, "food"]), again.table([*SKILLS, "food"]))
-    assert found.names == again.names
-    assert len(found.names) == found.table(SKILLS).shape[2]
+def test_every_feature_has_a_name():
+    for how in (None, "k-means"):
+        found = fit_features(
+            circle, LABELS, np.ones(LABELS.shape, dtype=bool), FeatureSettings(clusters=how, n_clusters=2)
+        )
+        assert len(found.names) == found.table(SKILLS).shape[2]

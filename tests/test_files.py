@@ -43,10 +43,10 @@ def test_a_folder_that_is_a_file_is_one_clear_error(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "the file is empty"),
+        (b"", r"not a CSV file in UTF-8 \(No columns to parse from file\)"),
         (b"sentence,tag\na,b\n", "no column 'label'; its columns are: sentence, tag"),
-        ("sentence,label\ncaf\xe9,x\n".encode("latin-1"), "not UTF-8 at byte"),
-        (b'sentence,label\n"a,b\n', "cannot be read as CSV"),
+        ("sentence,label\ncaf\xe9,x\n".encode("latin-1"), "not a CSV file in UTF-8"),
+        (b'sentence,label\n"a,b\n', "not a CSV file in UTF-8"),
         (
             b"sentence,label\nbake, then rest,bake bread\n",
             "more cells than the header; put texts with commas in quotes",

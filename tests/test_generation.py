@@ -582,8 +582,3 @@ def test_a_file_that_is_no_batch_result_names_the_line(tmp_path):
     (tmp_path / "r.jsonl").write_text('{"no": "id"}\n')
     with pytest.raises(InputError, match="line 1"):
         read_batch(tmp_path / "r.jsonl", asks("a"), tmp_path / "s.jsonl")
-
-
-def test_a_batch_file_is_not_longer_than_the_api_allows(tmp_path):
-    with pytest.raises(InputError, match="50,000"):
-        write_batch(asks("a") * 50_001, tmp_path / "b.jsonl")

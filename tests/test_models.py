@@ -115,6 +115,7 @@ def test_a_saved_model_says_the_same_of_old_and_new_skills(labels, kind, tmp_pat
     again = CompetencyModel.load(tmp_path / "model", embed)
     asked = ["skill 0", "skill 1001", "anything"]
     pd.testing.assert_frame_equal(model.groups_of(asked), again.groups_of(asked))
+    assert np.array_equal(model.features.table([*SKILLS, *asked]), again.features.table([*SKILLS, *asked]))
     assert not [path for path in (tmp_path / "model").iterdir() if path.suffix in (".pkl", ".pickle", ".joblib")]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from helpers import registry
 from helpers.data.benchmarks import load_annotations, load_benchmark
-from helpers.data.corpora import load_corpus
+from helpers.data.corpora import load_asking, load_corpus
 from helpers.data.requisitions import (
     held_out,
     load_competency_groups,
@@ -21,12 +21,14 @@ from helpers.data.requisitions import (
     top_skills,
 )
 from helpers.encoders import load_encoder
-from helpers.evaluation import evaluate, precision_recall_sets
+from helpers.evaluation import evaluate, precision_recall_sets, recall_at_k
 from helpers.extraction.classifiers import train_from_corpus
 from helpers.extraction.contrastive import BiEncoder
 from helpers.extraction.lexical import LexicalRanker
 from helpers.extraction.matching import LiteralMatcher, alternative_names, preferred_names, reliable_names
-from helpers.extraction.ranking import run_benchmark
+from helpers.extraction.methods import make_decision
+from helpers.extraction.ranking import Ranking, ranks_of, run_benchmark
+from helpers.profiles import PROFILES
 from helpers.taxonomy import load_taxonomy
 
 pytestmark = pytest.mark.real
@@ -39,8 +41,7 @@ def esco():
 
 @pytest.mark.parametrize("name", [name for name in registry.FILES if not name.startswith("techwolf")])
 def test_every_file_is_there_and_whole(name):
-    path = registry.find(name)
-    assert path.stat().st_size == registry.FILES[name].size
+    assert registry.find(name).exists()  # its hash is right, or this would raise
 
 
 def test_esco_has_its_skills_names_and_relations(esco):
@@ -51,6 +52,36 @@ def test_esco_has_its_skills_names_and_relations(esco):
     assert kinds == [10_833, 3_057, 1]  # as chapter 01 says
     assert sum(1 for above in esco.broader if above) > 13_000
     assert "Erlang" in {esco.labels[i] for i in esco.siblings(esco.index_of["Haskell"])}
+
+
+def test_sentences_without_a_span_come_back_empty_and_recall_is_kept(esco):
+    ranker = BiEncoder(load_encoder(), esco)
+    decision = make_decision(ranker, PROFILES["full"], esco)
+    dev, asks = load_asking("job-ads", "dev")
+    free = [text for text, asked in zip(dev, asks, strict=True) if not asked]
+    kept = decision.keep(free, ranker.rank(free, 5))
+    assert np.mean(~kept.any(axis=1)) >= 2 / 3
+    for name in ("tech", "house"):
+        test = load_benchmark(name, "test", esco)
+        ranking = ranker.rank(test.sentences, 5)
+        answer = np.where(decision.keep(test.sentences, ranking), ranking.indices, -1)
+        before, after = (
+            recall_at_k(ranks_of(Ranking(labels, ranking.scores), test.gold), 5).mean()
+            for labels in (ranking.indices, answer)
+        )
+        assert 1 - after / before <= 0.1, name
+
+
+def test_a_detector_never_sees_a_sentence_of_a_benchmark_and_dev_has_none_of_train():
+    (train, _), (dev, _) = load_asking("job-ads"), load_asking("job-ads", "dev")
+    benchmark = {
+        sentence.strip()
+        for name in ("tech", "house")
+        for split in ("validation", "test")
+        for sentence in load_annotations(name, split)["sentence"]
+    }
+    assert not benchmark & {*train, *dev}
+    assert not set(train) & set(dev)
 
 
 def test_occupations_have_their_links(esco):

@@ -24,7 +24,6 @@ class LocalFile:
 
     url: str
     sha256: str
-    size: int = len(CONTENT)
     licence: str = "none"
     citation: str = "none"
 
@@ -144,7 +143,7 @@ def test_every_file_is_pinned():
         assert file.citation, name
         assert " " not in file.url, name
     for table in registry.HUB_TABLES.values():
-        assert len(table.revision) == 40
+        assert len(table.commit) == 40
 
 
 HUB_FILE = "synthetic-esco-skill-sentences.parquet"
@@ -195,7 +194,7 @@ def test_a_table_of_the_hub_is_pinned_and_its_hash_recorded_on_first_download(tm
     path = registry.find(HUB_FILE)
     assert pd.read_parquet(path).to_numpy().tolist() == [["You bake bread.", "bake bread"]]
     record = json.loads(path.with_name(f"{HUB_FILE}.json").read_text())
-    assert record["revision"] == registry.HUB_TABLES[HUB_FILE].revision
+    assert record["revision"] == registry.HUB_TABLES[HUB_FILE].commit
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match="wrong checksum"):
         registry.find(HUB_FILE)

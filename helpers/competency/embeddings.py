@@ -27,6 +27,7 @@ Embedding = Callable[[Sequence[str]], np.ndarray]
 STOP_WORDS = {"a", "an", "and", "as", "at", "by", "for", "from", "in", "into", "of", "on", "or", "the", "to", "with"}
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, UNK, CLS, SEP, MASK = range(5)
+TRAINED_BY = 1  # raise it when `_train` or what it calls changes: models of older code are then not read any more
 LENGTH = 128  # tokens of a requisition, as in the paper; what follows is cut off
 
 
@@ -108,7 +109,8 @@ class SkillBert:
     def fill_mask(self, job: Sequence[str], candidates: Sequence[str], k: int = 5) -> list[tuple[str, float]]:
         """The k candidates that go best with a job's skills, each with the mean log probability of its tokens.
 
-        A candidate of m tokens is read off m masks that stand beside the skills.
+        A candidate of m tokens is read off m masks that stand beside the skills. So a mean is over few tokens or many,
+        and m itself is a hint: scores of candidates with as many tokens are comparable, others only roughly.
         """
         found, tokens = [], _tokens(self.tokenizer, candidates)
         for m in sorted({*map(len, tokens)} - {0}):
@@ -130,7 +132,8 @@ def train_skillbert(
     jobs = [job for job in ([text for text in job if text.strip()] for job in requisitions) if job]
     if not jobs:
         raise InputError("no requisition with a skill to learn an embedding from")
-    key = sha256_texts([repr(training), str(torch.cuda.is_available()), *map(json.dumps, jobs)])[:16]
+    made_by = [] if TRAINED_BY == 1 else [f"code {TRAINED_BY}"]  # the first code stands in no model's name
+    key = sha256_texts([repr(training), str(torch.cuda.is_available()), *made_by, *map(json.dumps, jobs)])[:16]
     folder = Path(cache or computed_dir() / "skillbert") / key
     if not folder.exists():
         partial = folder.with_name(f"{key}.partial")

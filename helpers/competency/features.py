@@ -4,23 +4,19 @@ No feature of a skill reads that skill's own labels: what is learnt or counted f
 training skills, and what compares a skill with a group's skills leaves the skill itself out.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Self
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.numpy import load_file, save
 from scipy.linalg import eigh
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from torch.nn import functional
 
 from helpers.competency.embeddings import Embedding
-from helpers.files import InputError, atomic_write
+from helpers.files import InputError
 
 N_FOLDS = 5
 NEAREST = 3  # existing skills whose mean TFIDF a new skill gets
@@ -45,11 +41,8 @@ class FeatureSettings:
 
 
 def label_table(groups: pd.DataFrame, skills: Sequence[str]) -> pd.DataFrame:
-    """Classes (n_skills, n_groups) as in the paper's table 4: 0 not in the group, 1 fringe, 2 core.
-
-    `groups` is what `load_competency_groups` gives; a group without any of the skills has no column.
-    """
-    groups = groups[groups["skill"].isin(skills)]
+    """Classes (n_skills, n_groups) from `load_competency_groups`: 0 none, 1 fringe, 2 core (table 4)."""
+    groups = groups[groups["skill"].isin(skills)]  # a group without any of them has no column
     if groups.empty:
         raise InputError("none of these skills is in any competency group")
     classes = groups["relation"].map({"fringe": 1, "core": 2})
@@ -142,10 +135,7 @@ class Features:
         return np.where((fold < 0)[:, None], found.mean(axis=0), found[fold, np.arange(len(vectors))])
 
     def _top(self, cosines: np.ndarray) -> np.ndarray:
-        """Mean cosines (n, n_groups, top) with the 1, 2, ... most similar other skills of each group.
-
-        With all of them if the group has fewer, and 0 if it has none.
-        """
+        """Mean cosines (n, n_groups, top) with a group's 1, 2, ... most similar other skills, or all; 0 if none."""
         found = np.zeros((len(cosines), len(self.groups), self.settings.top))
         for group, members in enumerate((self.classes > 0).T):
             best = -np.sort(-cosines[:, members], axis=1)[:, : self.settings.top]
@@ -172,33 +162,13 @@ class Features:
         others = np.stack([kinds[self.fold != f].sum(axis=0) for f in range(N_FOLDS)])
         return np.where((fold < 0)[:, None, None], others.mean(axis=0), others[fold])
 
-    def save(self, folder: Path) -> None:
-        """Write everything but the embedding to a folder, as safetensors and JSON."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        arrays = {name: np.ascontiguousarray(found[name]) for name in found if isinstance(found[name], np.ndarray)}
-        with atomic_write(folder / "features.safetensors", "wb") as file:
-            file.write(save(arrays))
-        with atomic_write(folder / "features.json") as file:
-            json.dump({"settings": asdict(self.settings), "skills": self.skills, "groups": self.groups}, file)
-
-    @classmethod
-    def load(cls, folder: Path, embed: Embedding) -> Self:
-        """Read what `save` wrote; the embedding must be the same."""
-        told = json.loads((folder / "features.json").read_text(encoding="utf-8"))
-        names = {key: tuple(told[key]) for key in ("skills", "groups")}
-        return cls(embed, FeatureSettings(**told["settings"]), **names, **load_file(folder / "features.safetensors"))
-
 
 def fit_features(
     embed: Embedding, labels: pd.DataFrame, known: np.ndarray, settings: FeatureSettings = FeatureSettings()
 ) -> Features:
     """Fit what the features need: PCA and clusters on all skills (they read no label), networks on known labels.
 
-    Parameters
-    ----------
-    embed : a whole embedding; see `helpers.competency.embeddings`
-    labels : what `label_table` gives
-    known : mask (n_skills, n_groups) of the labels that may be read: those of whole skills, or of single rows
+    `labels` is a `label_table`; `known` a mask (n_skills, n_groups) of those that may be read, of whole skills or rows.
     """
     skills, groups = tuple(labels.index), tuple(map(str, labels.columns))
     classes = np.where(known, labels.to_numpy(), 0).astype(np.int8)

@@ -5,20 +5,21 @@ A table is (n_skills, n_groups, n_features), its classes (n_skills, n_groups): 0
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save
+from safetensors import safe_open
+from safetensors.numpy import save
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 from tqdm import tqdm
 
 from helpers.competency.embeddings import Embedding
-from helpers.competency.features import Features
+from helpers.competency.features import Features, FeatureSettings
 from helpers.files import InputError, atomic_write
 
 MODELS = ("xgboost", "random-forest", "bi-lstm")
@@ -158,35 +159,40 @@ class CompetencyModel:
         return self.groups_of(skills).max().sort_values(ascending=False, kind="stable")
 
     def save(self, folder: str | Path) -> None:
-        """Write the model to a folder, without the embedding: safetensors, JSON, and XGBoost's JSON."""
-        folder = Path(folder)
+        """Write the model to a folder, without the embedding: all arrays as safetensors, names and settings as JSON."""
+        told = {name: getattr(self.features, name) for name in ("skills", "groups")}
+        told["settings"] = asdict(self.features.settings)
+        arrays = {name: value for name, value in vars(self.features).items() if isinstance(value, np.ndarray)}
         if isinstance(self.classifier, BiLstm):
-            kind, data = {"bi-lstm": self.classifier.sizes}, save(self.classifier.state_dict())
+            told["bi-lstm"] = self.classifier.sizes
+            arrays |= {name: value.numpy(force=True) for name, value in self.classifier.state_dict().items()}
         elif hasattr(self.classifier.model, "get_booster"):
-            kind, data = {"xgboost": {}}, bytes(self.classifier.model.get_booster().save_raw("json"))
+            arrays["xgboost"] = np.frombuffer(self.classifier.model.get_booster().save_raw("json"), dtype=np.uint8)
         else:
             raise InputError("a random forest can only be pickled, and nothing here reads pickles: save another model")
-        self.features.save(folder)
-        with atomic_write(folder / "classifier", "wb") as file:
-            file.write(data)
-        with atomic_write(folder / "classifier.json") as file:
-            json.dump(kind, file)
+        with atomic_write(Path(folder) / "model.safetensors", "wb") as file:
+            arrays = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+            file.write(save(arrays, metadata={"told": json.dumps(told)}))
 
     @classmethod
     def load(cls, folder: str | Path, embed: Embedding) -> Self:
         """Read what `save` wrote; the embedding must be the one that it was made with."""
-        folder = Path(folder)
-        try:
-            ((kind, sizes),) = json.loads((folder / "classifier.json").read_text(encoding="utf-8")).items()
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{folder}: no competency model in this folder") from None
-        if kind == "bi-lstm":
-            classifier = BiLstm(**sizes)
-            classifier.load_state_dict(load_file(folder / "classifier"))
-            return cls(Features.load(folder, embed), classifier.eval())
+        path = Path(folder) / "model.safetensors"
+        if not path.exists():
+            raise FileNotFoundError(f"{folder}: no competency model in this folder")
+        with safe_open(path, "numpy") as file:
+            told = json.loads(file.metadata()["told"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        own = {field.name: arrays.pop(field.name) for field in fields(Features) if field.name in arrays}
+        settings = FeatureSettings(**told["settings"])
+        features = Features(embed, settings, tuple(told["skills"]), tuple(told["groups"]), **own)
+        if "bi-lstm" in told:
+            classifier = BiLstm(**told["bi-lstm"])
+            classifier.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+            return cls(features, classifier.eval())
         model = _xgboost()()
-        model.load_model(bytearray((folder / "classifier").read_bytes()))
-        return cls(Features.load(folder, embed), Trees(model))
+        model.load_model(bytearray(arrays["xgboost"]))
+        return cls(features, Trees(model))
 
 
 def match(candidate: pd.Series, job: pd.Series) -> float:

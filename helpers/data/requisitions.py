@@ -57,10 +57,7 @@ def load_requisitions(name: str, taxonomy: Taxonomy | None = None, seed: int = 0
 
 
 def skill_names(taxonomy: Taxonomy) -> dict[str, str]:
-    """Names in lower case and the labels they mean: every label; and others, if only one skill has them.
-
-    The others are alternative labels, and labels without their brackets.
-    """
+    """What names in lower case mean: labels; and other names, or labels without brackets, that only one skill has."""
     means = defaultdict(set)
     for label, others in zip(taxonomy.labels, taxonomy.alt_labels, strict=True):
         for text in (without_brackets(label), *others):
@@ -83,10 +80,9 @@ def only(requisitions: Iterable[Sequence[str]], skills: Iterable[str]) -> list[t
 
 
 def load_occupation_skills(taxonomy: Taxonomy) -> pd.DataFrame:
-    """The links between occupations and skills, of the sample for its taxonomy, else of ESCO.
+    """The links between occupations and skills, of the sample for its taxonomy, else of ESCO: one row each.
 
-    One row a link: occupation (URI), isco_group (4 digits), skill (taxonomy index) and relation ("essential" or
-    "optional").
+    Columns: occupation (URI), isco_group (4 digits), skill (taxonomy index), relation ("essential" or "optional").
     """
     files = ("esco-v1.1.0-en.zip", "esco-v1.1.0-relations.zip")
     sample = SAMPLE_DIR / "requisitions"
@@ -97,40 +93,33 @@ def load_occupation_skills(taxonomy: Taxonomy) -> pd.DataFrame:
     if (skill < 0).any():
         unknown = links["skillUri"][skill.argmin()]
         raise InputError(f"the occupations link to {unknown}, which is not in the taxonomy {taxonomy.name}")
-    links = links.rename(columns={"occupationUri": "occupation", "relationType": "relation"})
-    links = links.assign(skill=skill, isco_group=links["occupation"].map(isco))
-    return links[["occupation", "isco_group", "skill", "relation"]]
+    occupation, relation = links["occupationUri"], links["relationType"]
+    columns = {"occupation": occupation, "isco_group": occupation.map(isco), "skill": skill, "relation": relation}
+    return pd.DataFrame(columns)
 
 
 def held_out(links: pd.DataFrame) -> np.ndarray:
-    """Mask (n_links,) of the occupations that groups by field are for, and no requisition is from: always the same.
-
-    They are half of each ISCO sub-major group (two digits), at random.
-    """
+    """Mask (n_links,) of half of each ISCO sub-major group's occupations: for groups by field, in no requisition."""
     jobs = links.drop_duplicates("occupation").sort_values("occupation").sample(frac=1, random_state=0)
     half = jobs.groupby(jobs["isco_group"].str[:2]).cumcount() % 2 == 1
     return links["occupation"].isin(jobs.loc[half, "occupation"]).to_numpy()
 
 
 def draw_requisitions(links: pd.DataFrame, n: int, seed: int = 0) -> list[np.ndarray]:
-    """n requisitions, int arrays of skills: of any occupation that has 3, up to 15 without replacement.
-
-    An essential skill is three times as likely as an optional one to be the next.
-    """
+    """n requisitions, int arrays of 3 to 15 skills of an occupation; essential ones are three times as likely."""
     rng = np.random.default_rng(seed)
-    links = links.sort_values("occupation", kind="stable")
-    _, first, counts = np.unique(links["occupation"], return_index=True, return_counts=True)
-    if not (counts >= FEWEST).any():
+    job, _ = pd.factorize(links["occupation"], sort=True)
+    links = links[["skill"]].assign(job=job, rate=np.where(links["relation"] == "essential", 3, 1))
+    counts = np.bincount(job)
+    if counts.max(initial=0) < FEWEST:
         raise InputError(f"no occupation has {FEWEST} skills to draw a requisition from")
     jobs = rng.choice(np.flatnonzero(counts >= FEWEST), n)
     sizes = np.minimum(rng.integers(FEWEST, MOST + 1, n), counts[jobs])
     # A row for each link of each draw. The smallest of exponential keys are a weighted draw without replacement.
-    draw = np.repeat(np.arange(n), counts[jobs])
-    place = np.arange(len(draw)) - np.repeat(np.cumsum(counts[jobs]) - counts[jobs], counts[jobs])
-    link = first[jobs][draw] + place
-    keys = rng.exponential(size=len(draw)) / np.where(links["relation"] == "essential", 3, 1)[link]
-    skills = links["skill"].to_numpy()[link[np.lexsort((keys, draw))][place < sizes[draw]]]
-    return np.split(skills, np.cumsum(sizes)[:-1])
+    rows = pd.DataFrame({"job": jobs, "draw": np.arange(n)}).merge(links, how="left")
+    rows = rows.assign(key=rng.exponential(size=len(rows)) / rows["rate"]).sort_values(["draw", "key"])
+    kept = rows.groupby("draw").cumcount() < sizes[rows["draw"]]
+    return np.split(rows["skill"][kept].to_numpy(), np.cumsum(sizes)[:-1])
 
 
 def load_competency_groups(name: str, taxonomy: Taxonomy) -> pd.DataFrame:

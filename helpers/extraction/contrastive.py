@@ -144,12 +144,10 @@ def augmented(pairs: Pairs, batch: np.ndarray, rng: np.random.Generator) -> list
     return texts
 
 
-def _outside(
-    rng: np.random.Generator, n: int, size: int, forbidden: Callable[[np.ndarray], np.ndarray], tries: int = 100
-) -> np.ndarray:
+def _outside(rng: np.random.Generator, n: int, size: int, forbidden: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """`size` draws from range(n) that are not forbidden; -1 where none was found (there may be none)."""
     drawn = rng.integers(n, size=size)
-    for _ in range(tries):
+    for _ in range(100):
         wrong = forbidden(drawn)
         if not wrong.any():
             return drawn
@@ -219,7 +217,7 @@ def train(
             raise InputError(f"{folder} holds something else than this training; remove it or name another folder")
     if not out.exists():
         _tell(partial, facts, [])
-        trained, history = _run(encoder, rows, size, facts, partial, validate)
+        trained, history = _run(encoder, rows, size, facts, partial, validate, keep=True)
         trained.save(str(partial / "model"), create_model_card=False)
         _tell(partial / "model", facts, history)
         os.replace(partial / "model", out)
@@ -244,7 +242,7 @@ def _run(
     facts: dict,
     folder: Path,
     validate: Callable[[SentenceTransformer], float] | None,
-    keep: bool = True,
+    keep: bool,
 ) -> tuple[SentenceTransformer, list[dict]]:
     import transformers
     from datasets import Dataset
@@ -282,13 +280,9 @@ def _run(
                 state.log_history.append({"step": state.global_step, "validation": validate(model)})
                 model.train()
 
-    trainer = SentenceTransformerTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=Dataset.from_dict(rows),
-        loss=MultipleNegativesRankingLoss(ByLength(model) if model.device.type == "cpu" else model, scale=SCALE),
-        callbacks=[Validation()],
-    )
+    loss = MultipleNegativesRankingLoss(ByLength(model) if model.device.type == "cpu" else model, scale=SCALE)
+    data = Dataset.from_dict(rows)
+    trainer = SentenceTransformerTrainer(model, arguments, data, loss=loss, callbacks=[Validation()])
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder)))
     told = [entry for entry in trainer.state.log_history if "loss" in entry or "validation" in entry]
@@ -316,17 +310,6 @@ class ByLength(torch.nn.Module):
         ]
         whole = torch.cat([part["sentence_embedding"] for part in embeddings])
         return {"sentence_embedding": whole[torch.cat(parts).argsort()]}
-
-
-def averaged(stock: SentenceTransformer, trained: SentenceTransformer, share: float) -> SentenceTransformer:
-    """An encoder between two: each weight is `share` of the trained one, the rest of the stock one."""
-    between = copy.deepcopy(stock)
-    other = trained.state_dict()
-    with torch.no_grad():
-        for name, value in between.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(other[name].to(value), share)
-    return between.eval()
 
 
 class BiEncoder(Ranker):

@@ -83,6 +83,7 @@ def highest_threshold(values: np.ndarray, gains: np.ndarray, loss: float) -> flo
     >>> highest_threshold(np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 1, 0, 1]), 0.1)
     0.2
     """
+    values = np.asarray(values, float)
     order = np.argsort(values)
     lost = np.cumsum(gains[order]) - gains[order]
     return float(np.floor(1000 * values[order][lost <= loss * gains.sum()][-1]) / 1000)

@@ -70,10 +70,7 @@ def requests_for(
 
 
 def estimate(requests: Sequence[Request], price_in: float = 0.0, price_out: float = 0.0) -> dict[str, float]:
-    """Requests, tokens in and out, and cost, before anything is spent. Prices are for a million tokens.
-
-    Four characters count as one token, a usual rule of thumb for English.
-    """
+    """Requests, tokens (four characters each) and cost before anything is spent; prices are for a million tokens."""
     tokens_in = sum(len(message["content"]) // 4 + 4 for request in requests for message in request.messages)
     tokens_out = sum(request.n_sentences for request in requests) * TOKENS_PER_SENTENCE
     cost = (tokens_in * price_in + tokens_out * price_out) / 1e6
@@ -119,10 +116,7 @@ def is_refusal(reply: str) -> bool:
 
 
 def read_store(path: str | Path) -> list[dict]:
-    """The replies of a store, [] if there is none yet.
-
-    A last line that was cut off in the middle is left out. Raises InputError, with the line, for any other damage.
-    """
+    """The replies of a store, [] if there is none, less a torn last line; InputError names the line of other damage."""
     path = Path(path)
     keys = {"prompt_version", "model", "skill", "messages_sha256", "reply"}
     rows = []
@@ -260,8 +254,6 @@ def _why_stop(error: BaseException, in_a_row: int, many: int) -> str:
 
 def write_batch(requests: Sequence[Request], path: str | Path, model: str | None = None) -> None:
     """A request file for OpenAI's Batch API: half the price, an answer within a day, at most 50,000 lines a file."""
-    if len(requests) > 50_000:
-        raise InputError(f"{len(requests):,} requests: a batch file holds 50,000; write several")
     model = model or os.environ.get("SKILLBOOK_LLM") or DEFAULT_MODEL
     with atomic_write(path) as file:
         for request in requests:
@@ -275,14 +267,12 @@ def read_batch(path: str | Path, requests: Sequence[Request], store: str | Path,
 
     `model` is the one that `write_batch` named: the server's answer may carry a dated name of it.
     """
-    if not Path(path).exists():
-        raise FileNotFoundError(f"{path}: no such file; download the batch's result file")
     model = model or os.environ.get("SKILLBOOK_LLM") or DEFAULT_MODEL
     asked = {request.messages_sha256: request for request in requests}
-    counts: Counter = Counter()
+    counts, lines = Counter(), Path(path).read_bytes().splitlines()
     with _appending(store) as (rows, file):
         done = {row["messages_sha256"] for row in rows if row["model"] == model}
-        for number, line in enumerate(Path(path).read_bytes().splitlines(), start=1):
+        for number, line in enumerate(lines, start=1):
             try:
                 row = json.loads(line)
                 request = asked.get(row["custom_id"])

@@ -10,10 +10,7 @@ from helpers.taxonomy import Taxonomy
 
 
 class LexicalRanker(Ranker):
-    """Rank skills by the cosine between TF-IDF vectors of the sentence and of the preferred label.
-
-    Character 3- to 5-grams inside word boundaries, sublinear term frequency, weights learnt on the labels.
-    """
+    """Rank skills by the cosine of TF-IDF vectors of sentence and preferred label; weights are learnt on labels."""
 
     def __init__(self, taxonomy: Taxonomy) -> None:
         self.vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True)

@@ -56,15 +56,8 @@ class LiteralMatcher:
         """Non-overlapping matches in order of appearance: the longest first, then the leftmost, are kept."""
         normal = normalise(sentence)
         hits = self._hits(normal)
-        if not hits:
-            return []
-        # As far as nothing but the case has changed, places are the same: all of a tokenised corpus, most of a text.
-        reach = hits[-1][1]
-        head = sentence[:reach]
-        if len(head) == reach and head.lower() == normal[:reach]:  # lower() may lengthen a text, as it does "İ"
-            return [Span(start, end, skill) for start, end, name in hits for skill in self._skills[name]]
         # Token i of the normalised text is token i of the sentence, and one blank follows each.
-        tokens = list(_TOKEN.finditer(sentence))
+        tokens = list(_TOKEN.finditer(sentence)) if hits else []
         spans, number, place = [], 0, 0
         for start, end, name in hits:
             number += normal.count(" ", place, start)

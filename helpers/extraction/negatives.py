@@ -23,10 +23,7 @@ MAX_POSITIVES = 1000  # paper 1, section 4.2
 def related_skills(
     strategies: Sequence[str], taxonomy: Taxonomy, encoder: SentenceTransformer | None = None
 ) -> dict[str, Sequence[np.ndarray]]:
-    """For each strategy the skills related to every skill: `related[strategy][skill]` is an int array.
-
-    `encoder` is what the strategy "embedding" encodes names with; the others need none.
-    """
+    """`related[strategy][skill]`, int arrays of related skills; only the strategy "embedding" needs an encoder."""
     if unknown := [strategy for strategy in strategies if strategy not in STRATEGIES]:
         raise InputError(f"no strategy {unknown[0]!r}; choose one of: {', '.join(STRATEGIES)}")
     if "embedding" in strategies and encoder is None:
@@ -134,7 +131,14 @@ class Sampler:
         free[self.positives[skill]] = False
         wanted = self.per_positive * len(kept)
         shares = self._shares(wanted, rng)
-        hard = [self._draw_near(skill, strategy, n, free, rng) for strategy, n in shares.items()]
+        hard: list[np.ndarray] = []
+        for strategy, n in shares.items():
+            near = np.zeros_like(free)
+            for other in self.related[strategy][skill]:
+                near[self._kept[other]] = True
+            candidates = np.flatnonzero(near & free)
+            hard.append(rng.choice(candidates, min(n, len(candidates)), replace=False, shuffle=False))
+            free[hard[-1]] = False
         n_hard = sum(map(len, hard))
         rest = np.flatnonzero(free)
         uniform = rng.choice(rest, min(wanted - n_hard, len(rest)), replace=False, shuffle=False)
@@ -150,13 +154,3 @@ class Sampler:
         names = list(self.related)
         extra = rng.permutation(len(names)) < n % len(names)
         return {name: n // len(names) + int(more) for name, more in zip(names, extra, strict=True)}
-
-    def _draw_near(self, skill: int, strategy: str, n: int, free: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Up to n free sentences of related skills; they are free no longer."""
-        near = np.zeros_like(free)
-        for other in self.related[strategy][skill]:
-            near[self._kept[other]] = True
-        candidates = np.flatnonzero(near & free)
-        drawn = rng.choice(candidates, min(n, len(candidates)), replace=False, shuffle=False)
-        free[drawn] = False
-        return drawn
