@@ -21,8 +21,8 @@ from measure_05 import chapter_05
 from measure_06 import chapter_06
 from measure_07 import chapter_07
 from measure_08 import chapter_08
-from measure_11 import chapter_11
 from measure_09 import chapter_09
+from measure_11 import chapter_11
 from measuring import benchmarks_of, rp5_among, write_record
 
 from helpers.data.benchmarks import Benchmark, without_leaked
@@ -378,8 +378,8 @@ CHAPTERS: dict[str, Callable[[Profile, Path], None]] = {
     "06": chapter_06,
     "07": chapter_07,
     "08": chapter_08,
-    "11": chapter_11,
     "09": chapter_09,
+    "11": chapter_11,
 }
 
 
