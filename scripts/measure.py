@@ -23,6 +23,7 @@ from measure_07 import chapter_07
 from measure_08 import chapter_08
 from measure_09 import chapter_09
 from measure_10 import chapter_10
+from measure_11 import chapter_11
 from measuring import benchmarks_of, rp5_among, write_record
 
 from helpers.data.benchmarks import Benchmark, without_leaked
@@ -380,6 +381,7 @@ CHAPTERS: dict[str, Callable[[Profile, Path], None]] = {
     "08": chapter_08,
     "09": chapter_09,
     "10": chapter_10,
+    "11": chapter_11,
 }
 
 
