@@ -10,7 +10,7 @@ export TQDM_DISABLE = 1
 export OMP_WAIT_POLICY = passive
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab lint site refresh results full test-real bench clean
+.PHONY: help book test lab lint site slides refresh results full test-real bench clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ lint: .venv/.installed ## ruff on code and notebooks, codespell on everything
 
 site: .venv/.installed ## build the site from the stored outputs, running nothing
 	$(BIN)/python scripts/build_site.py stored
+
+slides: .venv/.installed ## slides of the stored notebooks, into _build/slides (CH=03 for one)
+	$(BIN)/python scripts/slides.py $(CH)
 
 refresh: .venv/.installed ## run the notebooks again and store their outputs (CH=00 for one)
 	SKILLBOOK_PROFILE=sample $(BIN)/python scripts/notebooks.py refresh $(CH)

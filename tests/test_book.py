@@ -1,9 +1,12 @@
 """The built site: every page there, every figure with its words, no traceback, nothing leading nowhere."""
 
 import itertools
+import re
+import tomllib
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+import nbformat
 import pytest
 import yaml
 from bs4 import BeautifulSoup
@@ -74,3 +77,42 @@ def test_search_knows_every_page(html):
     index = (html / "searchindex.js").read_text(encoding="utf-8")
     for name in FILES:
         assert f'"{name}"' in index
+
+
+def test_every_chapter_has_a_lab_under_ninety_minutes():
+    text = (ROOT / "book" / "teach" / "labs.md").read_text(encoding="utf-8")
+    labs = {lab[:2]: lab for lab in re.split(r"^## ", text, flags=re.MULTILINE)[1:]}
+    assert list(labs) == sorted(labs)
+    assert {Path(file).name[:2] for file in FILES if file.startswith("notebooks/")} <= set(labs)
+    for number, lab in labs.items():
+        minutes = [int(m) for m in re.findall(r"^\d\. \*\*(\d+)\*\*", lab, flags=re.MULTILINE)]
+        assert len(minutes) >= 4, number
+        assert sum(minutes) < 90, number
+        for part in ("**Goal:**", "**Start:**", "**Hand in:**", "**Listen for:**"):
+            assert part in " ".join(lab.split()), number
+
+
+def test_sections_that_the_kit_names_stand_in_the_chapters():
+    def plain(text):
+        return re.sub(r"[\"'“”.:?]", "", text).casefold()
+
+    said = [
+        plain(cell.source)
+        for path in (ROOT / "notebooks").glob("*.ipynb")
+        for cell in nbformat.read(path, as_version=4).cells
+        if cell.cell_type == "markdown" and re.search(r"^## |^\*\*", cell.source, flags=re.MULTILINE)
+    ]
+    text = " ".join((ROOT / "book" / "teach" / "misconceptions.md").read_text(encoding="utf-8").split())
+    named = re.findall(r'[Cc]hapter \d\d(?:\]\([^)]*\))?, "([^"]+)"', text)
+    assert len(named) > 20
+    for section in named:
+        assert any(plain(section) in cell for cell in said), section
+
+
+def test_the_ways_to_cite_the_book_agree():
+    cff = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (ROOT / "book" / "how_to_cite.md").read_text(encoding="utf-8")
+    assert cff["version"] == project["version"]
+    for part in (cff["title"], f"{{{cff['version']}}}", cff["repository-code"], str(cff["date-released"])[:4]):
+        assert part in page, part

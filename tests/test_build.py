@@ -18,7 +18,7 @@ def tiny(tmp_path):
     """A book of one page and one notebook, with the real scripts."""
     for folder in ("scripts", "book", "notebooks", "helpers"):
         (tmp_path / folder).mkdir()
-    for name in ("notebooks.py", "build_site.py"):
+    for name in ("notebooks.py", "build_site.py", "slides.py"):
         shutil.copy(ROOT / "scripts" / name, tmp_path / "scripts" / name)
     (tmp_path / "book" / "_toc.yml").write_text(TOC)
     (tmp_path / "book" / "index.md").write_text("# Tiny\n\nA page.\n")
@@ -106,3 +106,25 @@ def test_make_alone_lists_every_command():
     done = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True)
     for target in ["book", "test", "lab", "lint", "site", "refresh", "results", "full", "test-real", "bench", "clean"]:
         assert f"make {target} " in done.stdout
+
+
+def test_slides_leave_out_what_a_reader_has_to_open_first(tiny):
+    path = tiny / "notebooks" / "00_tiny.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells += [
+        nbformat.v4.new_markdown_cell("## Setup"),
+        nbformat.v4.new_code_cell("print('the setup')"),
+        nbformat.v4.new_markdown_cell("## A question"),
+        nbformat.v4.new_markdown_cell("How much is six times seven?"),
+        nbformat.v4.new_code_cell("6 * 7  # the answer", metadata={"tags": ["solution"]}),
+    ]
+    nbformat.write(notebook, path)
+    done = run(tiny, "slides.py", "00")
+    assert done.returncode == 0, done.stderr
+    page = (tiny / "_build" / "slides" / "00_tiny.slides.html").read_text(encoding="utf-8")
+    body = page[page.index("<body") :]
+    assert body.count("<section>") == 2 + 3  # two columns; title with its code, heading, question
+    assert "six times seven" in body
+    assert "the setup" not in body
+    assert "the answer" not in body
+    assert run(tiny, "slides.py", "99").returncode == 2
