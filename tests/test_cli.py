@@ -1,5 +1,6 @@
-"""The command line as a reader runs it: in a process of its own, with its exit codes and one-line errors."""
+"""The command line as a reader runs it, with its exit codes and one-line errors."""
 
+import io
 import json
 import os
 import subprocess
@@ -9,10 +10,12 @@ import pytest
 from llm_server import LlmServer
 from tiny import tiny_encoder
 
+from helpers.cli import main
 from helpers.data.corpora import split_sentences
 
 
-def run(*arguments, stdin=None, **variables):
+def run_apart(*arguments, stdin=None, **variables):
+    """In a process of its own, which takes seconds to import PyTorch."""
     return subprocess.run(
         [sys.executable, "-m", "helpers", *arguments],
         capture_output=True,
@@ -21,6 +24,30 @@ def run(*arguments, stdin=None, **variables):
         env=os.environ | variables,
         check=False,
     )
+
+
+def run(*arguments, stdin="", **variables):
+    """The same in this process."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    code = 0
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "argv", ["helpers", *arguments])
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+    stdout, stderr = (stream.buffer.getvalue().decode() for stream in (flushed(out), flushed(err)))
+    return subprocess.CompletedProcess(arguments, code, stdout, stderr)
+
+
+def flushed(stream):
+    stream.flush()
+    return stream
 
 
 def evaluate(*arguments, **variables):
@@ -52,6 +79,17 @@ def test_evaluate_prints_one_json_object():
     assert "precision" not in report
 
 
+def test_a_process_of_its_own_prints_the_same_and_nothing_on_stderr():
+    arguments = ("evaluate", "--benchmark", "sample-tech", "--method", "zero-shot", "--json")
+    apart = run_apart(*arguments)
+    assert (apart.returncode, apart.stderr) == (0, "")
+    assert apart.stdout == run(*arguments).stdout
+    wrong = run_apart("evaluate", "--benchmark", "tec")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert wrong.stderr.startswith("error: no benchmark 'tec'")
+    assert run_apart("nothing").returncode == 2
+
+
 def test_literal_adds_precision_and_recall():
     report = evaluate("--benchmark", "sample-general", "--method", "literal", "--split", "validation")
     assert 0 < report["recall"] < report["precision"] <= 100
@@ -81,7 +119,7 @@ def test_all_methods_are_compared_with_the_figures_of_evaluate_one_by_one(tmp_pa
     assert done.returncode == 0, done.stderr
     found = json.loads((out / "comparison.json").read_text())
     assert len(found["reports"]) == 8
-    for report in found["reports"]:
+    for report in found["reports"]:  # read from the run files; the same from the beginning:
         assert report == evaluate("--benchmark", report["benchmark"], "--method", report["method"])
     assert {len(pairs) for pairs in found["differences_rp@5"].values()} == {6}
     page = (out / "comparison.html").read_text()
@@ -103,6 +141,13 @@ def test_a_comparison_goes_on_where_it_stopped_and_takes_anybodys_run_in(tmp_pat
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
     assert run("evaluate", "--all", "--split", "validation", "--out", str(tmp_path)).stdout == done.stdout
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
+
+
+def test_a_comparison_of_nothing_says_what_was_left_out(tmp_path):
+    done = run("evaluate", "--all", "--out", str(tmp_path), "--split", "train")
+    assert done.returncode == 1
+    assert done.stdout.count("left out: benchmark sample-") == 2
+    assert "no benchmark of profile sample with a split train is there" in done.stderr
 
 
 def test_extract_names_skills_only_where_a_sentence_asks_for_one():
@@ -135,7 +180,7 @@ def test_extract_reads_standard_input_and_literal_may_find_nothing():
 
 
 def test_doctor_finds_a_good_installation_in_order(tmp_path):
-    done = run("doctor", SKILLBOOK_CACHE=str(tmp_path))
+    done = run_apart("doctor", SKILLBOOK_CACHE=str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "weights verified" in done.stdout
     assert "not there: esco-v1.1.0-en.zip" in done.stdout
@@ -144,7 +189,7 @@ def test_doctor_finds_a_good_installation_in_order(tmp_path):
 
 def test_doctor_names_what_is_broken(tmp_path):
     (tmp_path / "skillbook").write_text("")
-    done = run("doctor", SKILLBOOK_COMPUTED=str(tmp_path / "skillbook" / "computed"))
+    done = run_apart("doctor", SKILLBOOK_COMPUTED=str(tmp_path / "skillbook" / "computed"))
     assert done.returncode == 1
     assert "!!  cache" in done.stdout
     assert "set SKILLBOOK_COMPUTED to another folder" in done.stdout
@@ -153,15 +198,15 @@ def test_doctor_names_what_is_broken(tmp_path):
 
 def test_doctor_does_not_take_an_empty_file_for_a_whole_one(tmp_path):
     (tmp_path / "green_train.json").write_text("")
-    done = run("doctor", SKILLBOOK_CACHE=str(tmp_path))
+    done = run_apart("doctor", SKILLBOOK_CACHE=str(tmp_path))
     assert done.returncode == 1
     assert "green_train.json has a wrong checksum" in done.stdout
 
 
 def test_output_is_utf8_wherever_it_goes():
-    done = run("extract", "Python → “data”", "--all", "--method", "literal", PYTHONIOENCODING="cp1252")
+    done = run_apart("extract", "Python → “data”", "--all", "--method", "literal", PYTHONIOENCODING="cp1252")
     assert done.returncode == 0
-    bom = run("extract", "-", "--all", "--method", "literal", "--json", stdin="\ufeffbake bread".encode())
+    bom = run_apart("extract", "-", "--all", "--method", "literal", "--json", stdin="\ufeffbake bread".encode())
     assert json.loads(bom.stdout)[0]["sentence"] == "bake bread"
 
 
@@ -176,11 +221,9 @@ EVALUATE = ("evaluate", "--benchmark", "sample-tech")
         ((*EVALUATE, "--profile", "huge"), "no profile 'huge'"),
         ((*EVALUATE, "--profile", "full"), "benchmark sample-tech belongs to --profile sample"),
         ((*EVALUATE, "--split", "train"), "has no split 'train'"),
-        ((*EVALUATE, "--encoder", "no-such/encoder"), "cannot load encoder 'no-such/encoder'"),
         ((*EVALUATE, "--method", "lexical", "--encoder", "x"), "it goes with zero-shot and classifier"),
         ((*EVALUATE, "--method", "bi-encoder"), "method bi-encoder needs --model FOLDER"),
         ((*EVALUATE, "--method", "zero-shot", "--model", "x"), "it goes with bi-encoder"),
-        ((*EVALUATE, "--model", "no-such-folder"), "cannot load encoder 'no-such-folder'"),
         ((*EVALUATE, "--names", "all"), "no names 'all'; choose one of: label, max, mix"),
         (("train", "--data", "no-such-kind", "--out", "x"), "no training data 'no-such-kind'"),
         ((*EVALUATE, "--save-run", "run.txt"), "a run file's name ends in .csv.gz"),
@@ -191,17 +234,24 @@ EVALUATE = ("evaluate", "--benchmark", "sample-tech")
         (("evaluate", "--all"), "--all goes with --out FOLDER"),
         ((*EVALUATE, "--all", "--out", "x"), "--all goes with --out FOLDER"),
         ((*EVALUATE, "--out", "x"), "name a --benchmark, or compare everything"),
-        (("evaluate", "--all", "--out", "x", "--split", "train"), "no benchmark of profile sample with a split train"),
         (("fetch", "nothing.csv"), "no remote file 'nothing.csv'"),
     ],
 )
 def test_what_the_reader_got_wrong_is_one_line_and_exit_code_1(tmp_path, arguments, message):
-    done = run(*arguments, SKILLBOOK_CACHE=str(tmp_path), HF_HUB_OFFLINE="1")
+    done = run(*arguments, SKILLBOOK_CACHE=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(("option", "name"), [("--encoder", "no-such/encoder"), ("--model", "no-such-folder")])
+def test_an_encoder_that_cannot_be_had_is_one_line(option, name):
+    done = run_apart(*EVALUATE, option, name, HF_HUB_OFFLINE="1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: cannot load encoder '{name}'")
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("arguments", [("nothing",), ("extract", "x", "--top", "0"), ("extract",)])
@@ -210,7 +260,7 @@ def test_wrong_usage_is_exit_code_2(arguments):
 
 
 def test_text_that_is_not_utf8_is_refused():
-    done = run("extract", "-", "--method", "lexical", stdin="caf\xe9".encode("latin-1"))
+    done = run_apart("extract", "-", "--method", "lexical", stdin="caf\xe9".encode("latin-1"))
     assert done.returncode == 1
     assert b"standard input is not UTF-8" in done.stderr
 
