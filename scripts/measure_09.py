@@ -59,7 +59,8 @@ def chapter_09(profile: Profile, folder: Path) -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "versions": package_versions(),
     }
-    questions = {"table": table, "slices": slices, "decision": decision, "swaps": swaps, "simulation": simulation}
+    questions = {"table": table, "slices": slices, "decision": decision, "swaps": swaps, "words": words}
+    questions["simulation"] = simulation
     for name, measure in questions.items():
         path = folder / f"{name}.json"
         if not path.exists():
@@ -263,6 +264,17 @@ SWAPS = {
 MOST = 150  # sentences of a benchmark, at random: each is encoded for every wording
 
 
+def drawn_sentences(profile: Profile, tests: Sequence[Benchmark]) -> tuple[list[str], list[np.ndarray]]:
+    """At most MOST sentences of each benchmark, at random, and their gold labels."""
+    rng = np.random.default_rng(profile.seed)
+    texts, gold = [], []
+    for benchmark in tests:
+        chosen = rng.permutation(len(benchmark.sentences))[:MOST]
+        texts += [benchmark.sentences[i] for i in chosen]
+        gold += [benchmark.gold[i] for i in chosen]
+    return texts, gold
+
+
 def swaps(profile: Profile, taxonomy: Taxonomy, tests: Sequence[Benchmark]) -> dict:
     """How often words about the writer change the top 5, beside the same number of words that say nothing.
 
@@ -270,12 +282,7 @@ def swaps(profile: Profile, taxonomy: Taxonomy, tests: Sequence[Benchmark]) -> d
     every group of a kind against its first, both paired by sentence, Holm over all of them.
     """
     ranker = make_ranker("zero-shot", profile, taxonomy)
-    rng = np.random.default_rng(profile.seed)
-    texts, gold = [], []
-    for benchmark in tests:
-        chosen = rng.permutation(len(benchmark.sentences))[:MOST]
-        texts += [benchmark.sentences[i] for i in chosen]
-        gold += [benchmark.gold[i] for i in chosen]
+    texts, gold = drawn_sentences(profile, tests)
 
     def top(front: str) -> Ranking:
         return ranker.rank([f"{front} {text}" for text in texts], TOP)
@@ -313,6 +320,21 @@ def swaps(profile: Profile, taxonomy: Taxonomy, tests: Sequence[Benchmark]) -> d
     for test, adjusted in zip(tests_made, holm([test["p_value"] for test in tests_made]), strict=True):
         test["p_holm"] = round(float(adjusted), 4)
     return {"method": "zero-shot", "sentences": len(texts), "groups": shares, "tests": tests_made}
+
+
+def words(profile: Profile, taxonomy: Taxonomy, tests: Sequence[Benchmark]) -> dict:
+    """Does a nationality bring in the skills that bear its name? How many do, and their share of all top 5."""
+    ranker = make_ranker("zero-shot", profile, taxonomy)
+    texts, _ = drawn_sentences(profile, tests)
+    found = {}
+    for word, (front,) in SWAPS["nationality"].items():
+        bearing = np.array([word.lower() in label.lower().split() for label in taxonomy.labels])
+        share = bearing[ranker.rank([f"{front} {text}" for text in texts], TOP).indices].mean(axis=1)
+        found[word] = {
+            "labels": int(bearing.sum()),
+            "of_the_top_5": percents((share.mean(), *bootstrap_interval(share))),
+        }
+    return {"method": "zero-shot", "sentences": len(texts), "nationality": found}
 
 
 TIMES = 400
