@@ -106,3 +106,14 @@ def test_make_alone_lists_every_command():
     done = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True)
     for target in ["book", "test", "lab", "lint", "site", "refresh", "results", "full", "test-real", "bench", "clean"]:
         assert f"make {target} " in done.stdout
+
+
+def test_a_changed_style_reaches_the_site_though_no_page_changed(tiny):
+    static = tiny / "book" / "_static"
+    static.mkdir()
+    config = CONFIG + "sphinx:\n  config:\n    html_static_path: [book/_static]\n"
+    (tiny / "_config.yml").write_text(config)
+    for color in ("red", "blue"):
+        (static / "custom.css").write_text(f"p {{ color: {color} }}")
+        assert run(tiny, "build_site.py", "stored").returncode == 0
+        assert color in (tiny / "_build" / "html" / "_static" / "custom.css").read_text()

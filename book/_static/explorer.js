@@ -21,6 +21,7 @@
     return element;
   };
   const shorten = (text) => (text.length < 80 ? text : text.slice(0, 77).replace(/\s+\S*$/, "") + " …");
+  const bare = (word) => word.replace(/^[(“"]+|[),.:;!?”"]+$/g, "") || word;
   const number = (value) => value.toFixed(2).replace("-", "\u2212");
 
   const picker = make("select", { id: "explorer-sentence" });
@@ -33,11 +34,8 @@
     const input = make("input", { type: "radio", name: "explorer-method", id: `explorer-${id}`, value: id });
     return make("div", {}, input, make("label", { for: input.id }, name));
   });
-  const quote = make("blockquote");
-  const gold = make("p");
+  const [quote, gold, table, words] = ["blockquote", "p", "div", "div"].map((tag) => make(tag));
   const answer = make("p", { role: "status", id: "explorer-answer" });
-  const table = make("div");
-  const words = make("div");
   const wordsTitle = make("p", { class: "explorer-title" });
   const coloured = make("p", { class: "explorer-coloured" });
   const said = make("p", { "aria-live": "polite", id: "explorer-said" });
@@ -73,7 +71,7 @@
     table.replaceChildren();
     if (!found) return;
     const [name, unit] = METHODS[state.method];
-    const caption = found.top.length ? `${name}: the best ${found.top.length} of ${about.skills} skills. Score: ${unit}.`
+    const caption = found.top.length ? `${name}: the best ${found.top.length} of ${about.skills} skills. Score: ${unit}. Choose a skill to see the words behind it.`
       : `${name}: no skill of the list shares anything with this sentence.`;
     const heads = ["Rank", "Skill", "Score", "Gold", "Kept"].map((text) => make("th", { scope: "col" }, text));
     const rows = found.top.map((row, place) => {
@@ -108,7 +106,7 @@
       return [span, " "];
     }));
     const list = (sign) => pairs.filter(([, weight]) => sign * weight > 0)
-      .sort((a, b) => sign * (b[1] - a[1])).slice(0, 6).map(([word, weight]) => `${word} ${number(weight)}`);
+      .sort((a, b) => sign * (b[1] - a[1])).slice(0, 6).map(([word, weight]) => `${bare(word)} (${number(weight)})`);
     said.textContent = `Words that speak for ${row.skill}: ${list(1).join(", ") || "none"}. `
       + `Words against it: ${list(-1).join(", ") || "none"}.`;
   }
