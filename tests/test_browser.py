@@ -8,10 +8,15 @@ import http.server
 import os
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
+import yaml
+from axe_playwright_python.sync_playwright import Axe
 
 pytestmark = pytest.mark.browser
+TOC = yaml.safe_load((Path(__file__).resolve().parent.parent / "book" / "_toc.yml").read_text(encoding="utf-8"))
+EVERY_PAGE = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
 PAGES = ("book/index", "book/how_to_use", "book/data_sample", "notebooks/00_start_here")
 
 
@@ -103,6 +108,35 @@ CONTRAST = """() => {
     if (ratio < worst.ratio) worst = {ratio, text: el.textContent.slice(0, 60)};
   }
   return worst }"""
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE)
+def test_axe_finds_nothing_serious(browser, site, page):
+    """The rules of axe-core, in light and in dark."""
+    axe = Axe()
+    tab, _ = visit(browser, site, page)
+    for scheme in ("light", "dark"):
+        tab.evaluate(f"document.documentElement.dataset.theme = '{scheme}'")
+        # What fades from one theme's colour to the other's would be measured halfway.
+        tab.add_style_tag(content="* { transition: none !important; animation: none !important }")
+        found = axe.run(tab, options={"resultTypes": ["violations"]}).response["violations"]
+        bad = [
+            (rule["id"], node["html"][:200], node["failureSummary"][:300])
+            for rule in found
+            if rule["impact"] in ("serious", "critical")
+            for node in rule["nodes"]
+            # docutils marks up a bibliography as a list of doc-biblioentry, a role that ARIA has given up since.
+            if (rule["id"], node["target"]) != ("aria-required-children", [".citation-list"])
+        ]
+        assert bad == [], scheme
+
+
+def test_axe_does_find_what_is_wrong(browser, site):
+    axe = Axe()
+    tab, _ = visit(browser, site, "book/explorer")
+    tab.evaluate("document.querySelector('label[for=explorer-sentence]').remove()")
+    found = axe.run(tab).response["violations"]
+    assert "select-name" in [rule["id"] for rule in found if rule["impact"] == "critical"]
 
 
 def test_the_solution_cells_fold(browser, site):
