@@ -67,12 +67,12 @@
   }
 
   function showTable() {
-    const found = result();
+    const [found, [name, unit]] = [result(), METHODS[state.method]];
     table.replaceChildren();
-    if (!found) return;
-    const [name, unit] = METHODS[state.method];
-    const caption = found.top.length ? `${name}: the best ${found.top.length} of ${about.skills} skills. Score: ${unit}. Choose a skill to see the words behind it.`
-      : `${name}: no skill of the list shares anything with this sentence.`;
+    if (found && !found.top.length) table.append(`${name}: nothing in the sentence names a skill of the list.`);
+    if (!found || !found.top.length) return;
+    const caption = `${name}: top ${found.top.length} of ${about.skills} skills. Score: ${unit}. `
+      + "Choose a skill to see the words behind it.";
     const heads = ["Rank", "Skill", "Score", "Gold", "Kept"].map((text) => make("th", { scope: "col" }, text));
     const rows = found.top.map((row, place) => {
       const button = make("button", { type: "button" }, row.skill);
@@ -89,6 +89,7 @@
   function showWords() {
     const row = result() && result().top[state.place];
     words.hidden = !row;
+    said.textContent = "";
     if (!row) return;
     table.querySelectorAll("button").forEach((button, place) =>
       button.setAttribute("aria-pressed", String(place === state.place)));
