@@ -10,7 +10,7 @@ export TQDM_DISABLE = 1
 export OMP_WAIT_POLICY = passive
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab lint site slides refresh results full test-real bench clean
+.PHONY: help book test lab lint site slides refresh results full explorer test-real bench clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ results: .venv/.installed ## measured runs on the sample, into results/sample (C
 
 full: .venv/.installed ## measured runs on the real data, into results/full (CH=01 for one chapter)
 	env -u TQDM_DISABLE $(BIN)/python scripts/measure.py --profile full $(CH)
+
+explorer: .venv/.installed ## compute the data of the skill explorer page (book/explorer.md)
+	$(BIN)/python scripts/build_explorer.py
 
 test-real: .venv/.installed ## tests on the real data (python -m helpers fetch gets it)
 	$(BIN)/python -m pytest -m real tests

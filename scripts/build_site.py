@@ -49,6 +49,9 @@ def build() -> int:
         for folder in (BUILD / "html", BUILD / ".doctrees", STAGE):
             shutil.rmtree(folder, ignore_errors=True)
         return code or 1
+    # Sphinx copies styles and scripts only when it has a page to write as well.
+    if (STAGE / "book" / "_static").exists():
+        shutil.copytree(STAGE / "book" / "_static", BUILD / "html" / "_static", dirs_exist_ok=True)
     return 0
 
 

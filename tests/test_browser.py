@@ -8,10 +8,15 @@ import http.server
 import os
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
+import yaml
+from axe_playwright_python.sync_playwright import Axe
 
 pytestmark = pytest.mark.browser
+TOC = yaml.safe_load((Path(__file__).resolve().parent.parent / "book" / "_toc.yml").read_text(encoding="utf-8"))
+EVERY_PAGE = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
 PAGES = ("book/index", "book/how_to_use", "book/data_sample", "notebooks/00_start_here")
 
 
@@ -53,14 +58,20 @@ def browser():
         opened.close()
 
 
-def visit(browser, site, page, width=1280, scheme="light"):
+def is_the_explorers(message):
+    return message.type == "error" and "/explorer" in message.location["url"]
+
+
+def visit(browser, site, page, width=1280, scheme="light", fragment=""):
     """Open a page that may talk to the local server only; the page, and what its scripts complained about."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     context.route("**/*", lambda route: route.continue_() if route.request.url.startswith(site) else route.abort())
     tab = context.new_page()
     complaints = []
     tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.goto(f"{site}/{page}.html", wait_until="load")
+    # Of the console only the explorer's own part: the theme complains there on every page that no mode is stored yet.
+    tab.on("console", lambda said: complaints.append(said.text) if is_the_explorers(said) else None)
+    tab.goto(f"{site}/{page}.html{fragment}", wait_until="load")
     return tab, complaints
 
 
@@ -99,6 +110,35 @@ CONTRAST = """() => {
   return worst }"""
 
 
+@pytest.mark.parametrize("page", EVERY_PAGE)
+def test_axe_finds_nothing_serious(browser, site, page):
+    """The rules of axe-core, in light and in dark."""
+    axe = Axe()
+    tab, _ = visit(browser, site, page)
+    for scheme in ("light", "dark"):
+        tab.evaluate(f"document.documentElement.dataset.theme = '{scheme}'")
+        # What fades from one theme's colour to the other's would be measured halfway.
+        tab.add_style_tag(content="* { transition: none !important; animation: none !important }")
+        found = axe.run(tab, options={"resultTypes": ["violations"]}).response["violations"]
+        bad = [
+            (rule["id"], node["html"][:200], node["failureSummary"][:300])
+            for rule in found
+            if rule["impact"] in ("serious", "critical")
+            for node in rule["nodes"]
+            # docutils marks up a bibliography as a list of doc-biblioentry, a role that ARIA has given up since.
+            if (rule["id"], node["target"]) != ("aria-required-children", [".citation-list"])
+        ]
+        assert bad == [], scheme
+
+
+def test_axe_does_find_what_is_wrong(browser, site):
+    axe = Axe()
+    tab, _ = visit(browser, site, "book/explorer")
+    tab.evaluate("document.querySelector('label[for=explorer-sentence]').remove()")
+    found = axe.run(tab).response["violations"]
+    assert "select-name" in [rule["id"] for rule in found if rule["impact"] == "critical"]
+
+
 def test_the_solution_cells_fold(browser, site):
     tab, _ = visit(browser, site, "notebooks/00_start_here")
     cell = tab.locator("div.tag_solution details").first
@@ -131,3 +171,151 @@ def test_the_phone_menu_opens(browser, site):
     tab, _ = visit(browser, site, "book/index", 360)
     tab.locator("button.primary-toggle:visible").click()
     tab.wait_for_selector('nav a:visible:has-text("Glossary"), dialog a:visible:has-text("Glossary")', timeout=5000)
+
+
+# The skill explorer. Everything is done by keyboard: no test clicks.
+
+
+@pytest.fixture
+def explorer(browser, site):
+    tab, complaints = visit(browser, site, "book/explorer")
+    yield tab
+    assert complaints == []
+
+
+def rows_of(tab):
+    return tab.locator("#explorer tbody tr").all_inner_texts()
+
+
+def tab_to(tab, selector):
+    """Press Tab until the element has the focus."""
+    for _ in range(200):
+        tab.keyboard.press("Tab")
+        if tab.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return
+    pytest.fail(f"no number of Tabs leads to {selector}")
+
+
+def data_of(tab):
+    return tab.evaluate("window.SKILL_EXPLORER.sentences")
+
+
+def test_the_explorer_lists_every_sentence_and_its_best_skills(explorer):
+    sentences = data_of(explorer)
+    assert explorer.locator("#explorer option").count() == len(sentences) == 24
+    for row, skill in zip(rows_of(explorer), sentences[0]["methods"]["zero-shot"]["top"], strict=True):
+        assert skill["skill"] in row
+        assert f"{skill['score']:.2f}" in row
+        assert row.count("✓") == skill["gold"] + skill["kept"]
+
+
+def test_sentence_method_and_skill_are_chosen_by_keyboard_alone(explorer):
+    sentences = data_of(explorer)
+    tab_to(explorer, "#explorer select")
+    explorer.keyboard.press("ArrowDown")
+    top = sentences[1]["methods"]["zero-shot"]["top"]
+    assert top[0]["skill"] in rows_of(explorer)[0]
+    assert explorer.locator("#explorer blockquote").inner_text() == sentences[1]["text"]
+    tab_to(explorer, "#explorer input")
+    assert explorer.evaluate("document.activeElement.value") == "zero-shot"
+    explorer.keyboard.press("ArrowUp")
+    top = sentences[1]["methods"]["classifier"]["top"]
+    assert [skill["skill"] in row for skill, row in zip(top, rows_of(explorer), strict=True)] == [True] * 5
+    for _ in range(3):
+        tab_to(explorer, "#explorer tbody button")
+    explorer.keyboard.press("Enter")
+    said = explorer.locator("#explorer-said").inner_text()
+    weights = dict(zip(sentences[1]["text"].split(), top[2]["weights"], strict=True))
+    best = max(weights, key=weights.get)
+    assert f"Words that speak for {top[2]['skill']}: {best.rstrip('.,;')} ({weights[best]:.2f})" in said
+    assert explorer.locator("#explorer button[aria-pressed=true]").inner_text() == top[2]["skill"]
+    # The focus stays where it was, and the words are marked by more than colour.
+    assert explorer.evaluate("document.activeElement.textContent") == top[2]["skill"]
+    assert explorer.locator("#explorer .explorer-for").count() == sum(weight > 0 for weight in top[2]["weights"])
+
+
+def test_what_changes_is_announced(explorer):
+    assert "detector" in explorer.locator("#explorer [role=status]").inner_text()
+    assert explorer.locator("#explorer-said").get_attribute("aria-live") == "polite"
+
+
+def test_the_address_brings_the_view_back(browser, site, explorer):
+    wanted = data_of(explorer)[6]
+    tab_to(explorer, "#explorer select")
+    explorer.keyboard.press("End")
+    assert f"sentence={data_of(explorer)[-1]['id']}" in explorer.evaluate("location.hash")
+    tab, complaints = visit(browser, site, "book/explorer")
+    tab.goto(f"{site}/book/explorer.html#sentence={wanted['id']}&method=lexical&rank=2")
+    tab.wait_for_function(
+        "text => document.querySelector('#explorer blockquote').textContent === text", arg=wanted["text"]
+    )
+    assert (
+        tab.locator("#explorer button[aria-pressed=true]").inner_text()
+        == wanted["methods"]["lexical"]["top"][1]["skill"]
+    )
+    assert tab.locator("#explorer input:checked").get_attribute("value") == "lexical"
+    assert complaints == []
+
+
+@pytest.mark.parametrize("fragment", ["#sentence=none&method=toString&rank=99", "#rank=-1", "#%zz", "#=&&"])
+def test_an_address_that_makes_no_sense_shows_the_first_sentence(browser, site, fragment):
+    tab, complaints = visit(browser, site, "book/explorer", fragment=fragment)
+    assert complaints == []
+    assert tab.locator("#explorer blockquote").inner_text() == data_of(tab)[0]["text"]
+
+
+def test_every_view_of_the_explorer_can_be_shown(explorer):
+    """No sentence with any method fails, and what a method cannot say is said."""
+    shown = explorer.evaluate(EVERY_VIEW)
+    assert len(shown) == 24 * 5
+    for sentence in data_of(explorer):
+        for method in ("literal", "lexical", "classifier", "zero-shot", "bi-encoder"):
+            found = sentence["methods"].get(method, {"top": []})
+            view = shown[f"{sentence['id']} {method}"]
+            assert view["rows"] == len(found["top"])
+            assert view["words"] == (len(sentence["text"].split()) if found["top"] and method != "bi-encoder" else 0)
+            assert view["said"].startswith("Words" if method != "bi-encoder" else "Not known") or not found["top"]
+            assert ("No ranking" in view["answer"]) == (method not in sentence["methods"])
+
+
+EVERY_VIEW = """() => {
+  const shown = {}, picker = document.querySelector('#explorer select');
+  for (const input of document.querySelectorAll('#explorer input')) for (const option of picker.options) {
+    input.checked = true; input.dispatchEvent(new Event('change', {bubbles: true}));
+    picker.value = option.value; picker.dispatchEvent(new Event('change', {bubbles: true}));
+    const seen = selector => [...document.querySelectorAll(selector)].filter(element => element.checkVisibility());
+    shown[`${option.value} ${input.value}`] = { rows: seen('#explorer tbody tr').length,
+      words: seen('#explorer .explorer-coloured span').length,
+      said: document.querySelector('#explorer-said').textContent,
+      answer: document.querySelector('#explorer [role=status]').textContent };
+  }
+  return shown }"""
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_the_explorer_fits_its_screen_in_every_method(browser, site, width):
+    tab, _ = visit(browser, site, "book/explorer", width)
+    for method in ("literal", "lexical", "classifier", "zero-shot", "bi-encoder"):
+        tab.evaluate("method => document.getElementById('explorer-' + method).click()", method)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        box = tab.locator("#explorer table")
+        assert not box.count() or box.evaluate("node => node.scrollWidth <= node.parentElement.clientWidth")
+
+
+def test_the_explorer_works_from_a_folder_without_a_server(browser, html):
+    context = browser.new_context()
+    tab = context.new_page()
+    complaints = []
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.goto((html / "book" / "explorer.html").as_uri())
+    tab_to(tab, "#explorer select")
+    tab.keyboard.press("ArrowDown")
+    assert len(rows_of(tab)) == 5
+    assert "method=zero-shot" in tab.evaluate("location.hash")
+    assert complaints == []
+
+
+def test_without_scripts_the_explorer_shows_a_table(browser, site):
+    tab = browser.new_context(java_script_enabled=False).new_page()
+    tab.goto(f"{site}/book/explorer.html")
+    assert tab.locator("#explorer-static tbody tr").count() == 5

@@ -128,3 +128,14 @@ def test_slides_leave_out_what_a_reader_has_to_open_first(tiny):
     assert "the setup" not in body
     assert "the answer" not in body
     assert run(tiny, "slides.py", "99").returncode == 2
+
+
+def test_a_changed_style_reaches_the_site_though_no_page_changed(tiny):
+    static = tiny / "book" / "_static"
+    static.mkdir()
+    config = CONFIG + "sphinx:\n  config:\n    html_static_path: [book/_static]\n"
+    (tiny / "_config.yml").write_text(config)
+    for color in ("red", "blue"):
+        (static / "custom.css").write_text(f"p {{ color: {color} }}")
+        assert run(tiny, "build_site.py", "stored").returncode == 0
+        assert color in (tiny / "_build" / "html" / "_static" / "custom.css").read_text()
