@@ -1,6 +1,7 @@
 """Every notebook has the same skeleton, was run from top to bottom, and stores outputs that can be compared."""
 
 import re
+import sys
 from pathlib import Path
 
 import nbformat
@@ -8,6 +9,10 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import stamp  # noqa: E402
+
 TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
 REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]
 FILES = [chapter["file"] for part in TOC["parts"] for chapter in part["chapters"]]
@@ -83,10 +88,13 @@ def test_it_has_the_books_skeleton(path, notebook):
     assert "solution" in [tag for cell in code_cells(notebook) for tag in cell.metadata.get("tags", [])]
 
 
-def test_its_badge_opens_this_very_file(path, notebook):
+def test_its_setup_and_its_link_to_colab_are_the_books(path, notebook):
+    """If not: python scripts/stamp.py."""
+    assert code_cells(notebook)[0].source == stamp.setup_cell()
     place = REPOSITORY["url"].removeprefix("https://github.com/")
     url = f"https://colab.research.google.com/github/{place}/blob/{REPOSITORY['branch']}/notebooks/{path.name}"
-    assert f"]({url})" in notebook.cells[0].source
+    assert f"]({url})" in notebook.cells[0].source.splitlines()[2]
+    assert stamp.link(path.name) in notebook.cells[0].source
 
 
 def test_every_figure_says_in_words_what_it_shows(notebook):
