@@ -1,5 +1,6 @@
 """The built site: every page there, every figure with its words, no traceback, nothing leading nowhere."""
 
+import functools
 import itertools
 import re
 import tomllib
@@ -20,7 +21,17 @@ FILES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in 
 def page(request, html):
     path = html / f"{request.param}.html"
     assert path.exists(), f"{request.param} was not built"
-    return path, BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+    return path, parsed(path)
+
+
+@functools.cache  # pages link to each other many times
+def parsed(path):
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+@functools.cache
+def ids_of(path):
+    return {tag["id"] for tag in parsed(path).find_all(id=True)}
 
 
 def article(soup):
@@ -60,8 +71,7 @@ def test_links_inside_the_site_lead_somewhere(page, html):
         target = (path.parent / unquote(url.path)).resolve() if url.path else path
         assert target.exists(), link["href"]
         if url.fragment and target.suffix == ".html":
-            other = BeautifulSoup(target.read_text(encoding="utf-8"), "html.parser")
-            assert other.find(id=unquote(url.fragment)), link["href"]
+            assert unquote(url.fragment) in ids_of(target), link["href"]
 
 
 def test_notebooks_have_a_colab_button_that_opens_them(page):

@@ -81,7 +81,7 @@ def test_encoding_prints_nothing(capfd):
 
 
 def test_an_encoder_that_cannot_be_had_is_one_clear_error(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # its variable is read at the import only
     for name in ("no-such/encoder", str(tmp_path)):
         with pytest.raises(InputError, match=f"cannot load encoder {name!r}.*or {MINILM}") as error:
             load_encoder(name)

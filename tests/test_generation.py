@@ -486,7 +486,8 @@ def test_concurrency_is_bounded(monkeypatch, tmp_path):
 
 
 SCRIPT = """
-import asyncio, sys
+import asyncio, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what was started in the background ignores it
 sys.path.insert(0, {tests!r})
 from test_generation import asks
 from helpers.extraction.generation import generate
