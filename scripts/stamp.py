@@ -20,12 +20,14 @@ ROOT = Path(__file__).resolve().parent.parent
 SETUP = """\
 import importlib.util
 import os
+import subprocess
 
 # Opened alone, on Colab say, it first brings the package, and the results it reads.
 if importlib.util.find_spec("helpers") is None or not os.path.exists("../results"):
     url = "{url}"
     source = os.environ.get("SKILLBOOK_SOURCE", url)
-    !git -c advice.detachedHead=false clone -q --depth 1 --branch {tag} "{{source}}" skillbook
+    clone = ["git", "-c", "advice.detachedHead=false", "clone", "-q", "--depth", "1"]
+    subprocess.run([*clone, "--branch", "{tag}", source, "skillbook"], check=True)
     %pip install -q "./skillbook[scale]"
     %cd -q skillbook/notebooks
 
