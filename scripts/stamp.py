@@ -26,8 +26,8 @@ import subprocess
 if importlib.util.find_spec("helpers") is None or not os.path.exists("../results"):
     url = "{url}"
     source = os.environ.get("SKILLBOOK_SOURCE", url)
-    clone = ["git", "-c", "advice.detachedHead=false", "clone", "-q", "--depth", "1"]
-    subprocess.run([*clone, "--branch", "{tag}", source, "skillbook"], check=True)
+    clone = "git -c advice.detachedHead=false clone -q --depth 1 --branch {tag}"
+    subprocess.run([*clone.split(), source, "skillbook"], check=True)
     %pip install -q "./skillbook[scale]"
     %cd -q skillbook/notebooks
 
