@@ -17,19 +17,18 @@ TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
 FILES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
 
 
-@pytest.fixture(params=FILES)
+@pytest.fixture(params=FILES, scope="module")  # all tests of a page, then the next: one is in memory at a time
 def page(request, html):
     path = html / f"{request.param}.html"
     assert path.exists(), f"{request.param} was not built"
     return path, parsed(path)
 
 
-@functools.cache  # pages link to each other many times
 def parsed(path):
     return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 
-@functools.cache
+@functools.cache  # pages link to each other many times
 def ids_of(path):
     return {tag["id"] for tag in parsed(path).find_all(id=True)}
 

@@ -58,6 +58,14 @@ def browser():
         opened.close()
 
 
+@pytest.fixture(autouse=True)
+def closed_afterwards(browser):
+    """Chromium keeps every page that a test opened, gigabytes of them, until its context is closed."""
+    yield
+    for context in browser.contexts:
+        context.close()
+
+
 def is_the_explorers(message):
     return message.type == "error" and "/explorer" in message.location["url"]
 
