@@ -204,17 +204,9 @@ def evaluate(
     options = {"encoder": encoder, "model": model, "names": names}
     options |= {"negatives": negatives, "hard_fraction": hard_fraction, "c": c}
     if everything:
-        if (
-            out is None
-            or benchmark
-            or method
-            or run
-            or save_run
-            or any(options[name] for name in options if name != "model")
-        ):
-            raise InputError(
-                "--all goes with --out FOLDER and, if you like, --profile, --split and --model; nothing else"
-            )
+        others = [benchmark, method, run, save_run, *(value for name, value in options.items() if name != "model")]
+        if out is None or any(value is not None for value in others):
+            raise InputError("--all goes with --out FOLDER, --profile, --split and --model; nothing else")
         for line in comparison.compare_all(get_profile(profile), out, split, model):
             typer.echo(line)
         return

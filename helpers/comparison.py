@@ -99,6 +99,8 @@ def compare_all(profile: Profile, out: Path, split: str = "test", model: Path | 
                 options = {"model": model} if method == "bi-encoder" else {}
                 write_run(answer(method, profile, queries, **options), queries, path)
             run = read_run(path, queries)
+            if method == "bi-encoder" and model and run.provenance.get("encoder") != str(model):
+                raise InputError(f"{path} is the run of another model than {model}; remove it or name another --out")
             scored[method] = evaluation.evaluate(run, queries)
             reports.append(report(method, profile, run, queries))
             yield f"{name:<15} {method:<15} RP@5 {reports[-1]['rp@5']:5.1f}"

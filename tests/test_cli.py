@@ -142,6 +142,15 @@ def test_a_comparison_goes_on_where_it_stopped_and_takes_anybodys_run_in(tmp_pat
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
 
 
+def test_a_comparison_does_not_take_one_models_run_for_anothers(tmp_path):
+    (tmp_path / "runs").mkdir()
+    path = str(tmp_path / "runs" / "sample-tech-validation-bi-encoder.csv.gz")
+    evaluate("--benchmark", "sample-tech", "--split", "validation", "--method", "lexical", "--save-run", path)
+    done = run("evaluate", "--all", "--split", "validation", "--out", str(tmp_path), "--model", "mine")
+    assert done.returncode == 1
+    assert "is the run of another model than mine" in done.stderr
+
+
 def test_a_comparison_of_nothing_says_what_was_left_out(tmp_path):
     done = run("evaluate", "--all", "--out", str(tmp_path), "--split", "train")
     assert done.returncode == 1
@@ -231,6 +240,7 @@ EVALUATE = ("evaluate", "--benchmark", "sample-tech")
         (("extract", " ", "--method", "lexical"), "no text to look at"),
         (("evaluate",), "name a --benchmark, or compare everything with --all --out FOLDER"),
         (("evaluate", "--all"), "--all goes with --out FOLDER"),
+        (("evaluate", "--all", "--out", "x", "--C", "0"), "--all goes with --out FOLDER"),
         ((*EVALUATE, "--all", "--out", "x"), "--all goes with --out FOLDER"),
         ((*EVALUATE, "--out", "x"), "name a --benchmark, or compare everything"),
         (("fetch", "nothing.csv"), "no remote file 'nothing.csv'"),
