@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CORES := $(shell $(PYTHON) -c "import os; print(min(4, os.cpu_count() or 1))")
 CH ?=
+COLAB_PYTHON ?= $(PYTHON)
 
 # What `make` runs is the sample profile, without progress bars (their text differs from run to run).
 export TQDM_DISABLE = 1
@@ -10,7 +11,7 @@ export TQDM_DISABLE = 1
 export OMP_WAIT_POLICY = passive
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab lint site slides refresh results full explorer test-real bench clean
+.PHONY: help book test colab lab lint site slides student refresh results full explorer test-real bench clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -27,8 +28,16 @@ book: .venv/.installed ## run every notebook (sample profile) and build the site
 	$(BIN)/python scripts/build_site.py executed
 
 test: .venv/.installed ## unit tests, every stored notebook output, the built site
-	SKILLBOOK_PROFILE=sample $(BIN)/python -m pytest -n $(CORES) --dist loadscope --nbval -m "not real" \
+	SKILLBOOK_PROFILE=sample $(BIN)/python -m pytest -n $(CORES) --dist loadscope --nbval -m "not real and not colab" \
 		tests helpers scripts notebooks
+
+.venv-colab/.installed: tests/colab.txt
+	$(COLAB_PYTHON) -m venv .venv-colab
+	.venv-colab/bin/python -m pip install --quiet --disable-pip-version-check $(shell grep ^torch== constraints.txt) -r tests/colab.txt
+	@touch $@
+
+colab: .venv/.installed .venv-colab/.installed ## every notebook alone in an empty folder, with the packages that Colab ships
+	SKILLBOOK_PROFILE=sample $(BIN)/python -m pytest -n $(CORES) --dist load -m colab tests/test_alone.py
 
 lab: .venv/.installed ## open the notebooks in JupyterLab
 	env -u TQDM_DISABLE $(BIN)/jupyter lab notebooks
@@ -40,6 +49,9 @@ lint: .venv/.installed ## ruff on code and notebooks, codespell on everything
 
 site: .venv/.installed ## build the site from the stored outputs, running nothing
 	$(BIN)/python scripts/build_site.py stored
+
+student: .venv/.installed ## the notebooks without their solutions, into student/ (CH=03 for one)
+	$(BIN)/python scripts/student.py $(CH)
 
 slides: .venv/.installed ## slides of the stored notebooks, into _build/slides (CH=03 for one)
 	$(BIN)/python scripts/slides.py $(CH)
@@ -68,4 +80,4 @@ bench: .venv/.installed ## speed and memory, side by side with what one would ot
 	$(BIN)/python benchmarks/scaling.py
 
 clean: ## remove what was built (the downloads stay)
-	rm -rf _build .venv *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build student .venv .venv-colab *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -5,7 +5,9 @@ Everything that differs between them is a field of `Profile`; no other module as
 
 import os
 import random
+import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import numpy as np
 
@@ -53,7 +55,10 @@ def profile_of_benchmark(benchmark: str) -> Profile:
 
 
 def start(name: str | None = None) -> Profile:
-    """Begin a chapter: fix every seed, pin the threads, and say in one line what the cells below run on."""
+    """Begin a chapter: fix every seed, pin the threads, and say in one line what the cells below run on.
+
+    On Colab without a GPU, a second line says where to get one.
+    """
     import torch
 
     profile = get_profile(name)
@@ -62,5 +67,10 @@ def start(name: str | None = None) -> Profile:
     torch.manual_seed(profile.seed)
     # The order of a sum depends on the number of threads: two give the same digits on every laptop.
     torch.set_num_threads(min(2, os.cpu_count() or 1))
-    print(f"profile: {profile.name} | taxonomy: {profile.taxonomy} | encoder: {profile.encoder} | seed: {profile.seed}")
+    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    data = f"profile: {profile.name} | taxonomy: {profile.taxonomy} | encoder: {profile.encoder} | seed: {profile.seed}"
+    versions = ", ".join(f"{name} {version(name)}" for name in ("skillbook", "torch", "sentence-transformers"))
+    print(f"{data} | device: {device} | {versions}")
+    if device == "cpu" and "google.colab" in sys.modules:
+        print("a GPU makes chapters 05 and 07 and the full profile faster: Runtime > Change runtime type > T4 GPU")
     return profile

@@ -135,6 +135,8 @@ for module in encoder.modules():
         module.p = 0.0  # its draws are all that may differ
 pairs = load_pairs("sentences", taxonomy, profile)
 train(encoder, pairs, taxonomy.labels, out=sys.argv[1], training=Training(steps=8, batch_size=32))
+if torch.distributed.is_initialized():
+    torch.distributed.destroy_process_group()  # a thread of it that outlives Python would abort the process
 """
 
 

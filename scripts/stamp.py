@@ -1,4 +1,4 @@
-"""Write what is the same in every notebook, from one place: the setup cell and the link to Colab.
+"""Write what is the same in every notebook, from one place: the setup cell, the link to Colab, what folds a solution.
 
     python scripts/stamp.py
 
@@ -18,16 +18,17 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 SETUP = """\
-import importlib.util
 import os
 import subprocess
+from importlib.metadata import distributions
 
 # Opened alone, on Colab say, it first brings the package, and the results it reads.
-if importlib.util.find_spec("helpers") is None or not os.path.exists("../results"):
+if not any(distributions(name="skillbook")) or not os.path.exists("../results"):
     url = "{url}"
     source = os.environ.get("SKILLBOOK_SOURCE", url)
     clone = "git -c advice.detachedHead=false clone -q --depth 1 --branch {tag}"
-    subprocess.run([*clone.split(), source, "skillbook"], check=True)
+    if not os.path.exists("skillbook"):  # there already after a restart
+        subprocess.run([*clone.split(), source, "skillbook"], check=True)
     %pip install -q "./skillbook[scale]"
     %cd -q skillbook/notebooks
 
@@ -37,6 +38,18 @@ from helpers.profiles import start
 profile = start()
 plots.style()"""
 LINK = "[Open this chapter in Colab]({colab}/github/{place}/blob/{branch}/notebooks/{name})"
+
+
+TRAINING = ("05", "07")  # chapters that ask Colab for a GPU
+GPU = {"accelerator": "GPU", "colab": {"gpuType": "T4"}}
+SOLUTION = "# @title Solution"
+# Folded on the site by the tag, on Colab by the view as a form, in JupyterLab by what is hidden.
+FOLDED = {
+    "cellView": "form",
+    "collapsed": True,
+    "jupyter": {"outputs_hidden": True, "source_hidden": True},
+    "tags": ["solution", "hide-cell"],
+}
 
 
 def setup_cell() -> str:
@@ -52,6 +65,23 @@ def link(name: str) -> str:
     return LINK.format(colab=config["launch_buttons"]["colab_url"], place=place, branch=branch, name=name)
 
 
+def stamp(content: nbformat.NotebookNode, name: str) -> None:
+    """Bring a notebook, in place, into the shape that all have; `name` is its file's."""
+    first = next(cell for cell in content.cells if cell.cell_type == "code")
+    first.source = setup_cell()
+    pattern = r"^\[Open this chapter in Colab\]\(.*\)$"
+    content.cells[0].source = re.sub(pattern, lambda _: link(name), content.cells[0].source, flags=re.M)
+    for cell in content.cells:
+        if "solution" in cell.metadata.get("tags", []):
+            cell.metadata.update(FOLDED)
+            if not cell.source.startswith(SOLUTION):
+                cell.source = f"{SOLUTION}\n{cell.source}"
+    for key in GPU:
+        content.metadata.pop(key, None)
+    if name[:2] in TRAINING:
+        content.metadata.update(GPU)
+
+
 def _config() -> dict:
     return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 
@@ -60,14 +90,7 @@ def main() -> int:
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         before = path.read_text(encoding="utf-8")
         content = nbformat.reads(before, as_version=4)
-        first = next(cell for cell in content.cells if cell.cell_type == "code")
-        first.source = setup_cell()
-        content.cells[0].source = re.sub(
-            r"^\[Open this chapter in Colab\]\(.*\)$",
-            lambda _, path=path: link(path.name),
-            content.cells[0].source,
-            flags=re.M,
-        )
+        stamp(content, path.name)
         after = nbformat.writes(content) + "\n"
         if after != before:
             path.write_text(after, encoding="utf-8")

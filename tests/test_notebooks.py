@@ -18,7 +18,7 @@ REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))[
 FILES = [chapter["file"] for part in TOC["parts"] for chapter in part["chapters"]]
 NOTEBOOKS = [ROOT / f"{name}.ipynb" for name in FILES if name.startswith("notebooks/")]
 SECTIONS = ["What you will learn", "Prerequisites", "Time and hardware", "Setup"]
-ENDING = ["Exercises", "Takeaways", "Further reading"]
+ENDING = ["Check yourself", "Exercises", "Takeaways", "Further reading"]
 FULL_SCALE = {f"{number:02d}" for number in range(1, 10)}  # chapters with measured results on the real data
 
 
@@ -95,6 +95,64 @@ def test_its_setup_and_its_link_to_colab_are_the_books(path, notebook):
     url = f"https://colab.research.google.com/github/{place}/blob/{REPOSITORY['branch']}/notebooks/{path.name}"
     assert f"]({url})" in notebook.cells[0].source.splitlines()[2]
     assert stamp.link(path.name) in notebook.cells[0].source
+
+
+def test_what_gives_a_solution_away_is_folded(notebook):
+    """If not: python scripts/stamp.py for the cells; what is said about one goes into <details>."""
+    texts = [cell.source for cell in notebook.cells]
+    exercises = next(number for number, text in enumerate(texts) if text.startswith("## Exercises"))
+    for number, cell in enumerate(notebook.cells):
+        if "solution" in cell.metadata.get("tags", []):
+            assert cell.source.startswith(stamp.SOLUTION)
+            assert stamp.FOLDED.items() <= dict(cell.metadata).items()
+            if number > exercises and notebook.cells[number + 1].cell_type == "markdown":
+                assert re.match(r"<details>|\*\*Exercise \d|## Takeaways", texts[number + 1]), texts[number + 1]
+
+
+def test_colab_gives_a_gpu_to_the_chapters_that_train(path, notebook):
+    asked = {key: notebook.metadata[key] for key in stamp.GPU if key in notebook.metadata}
+    assert asked == (stamp.GPU if path.stem[:2] in stamp.TRAINING else {})
+
+
+def test_a_reader_can_check_what_stayed(notebook):
+    """Three or four questions, each with its options, one right answer, and a word on every option."""
+    texts = [cell.source for cell in notebook.cells]
+    first = next(number for number, text in enumerate(texts) if text.startswith("## Check yourself"))
+    last = next(number for number, text in enumerate(texts) if text.startswith("## Exercises"))
+    assert all(cell.cell_type == "markdown" for cell in notebook.cells[first:last])
+    questions = re.split(r"^\*\*Question \d\.\*\*", "\n\n".join(texts[first:last]), flags=re.M)[1:]
+    assert 3 <= len(questions) <= 4
+    for question in questions:
+        options = re.findall(r"^- \(([a-d])\) \S", question, flags=re.M)
+        assert options == list("abcd")[: len(options)]
+        assert len(options) >= 3
+        answer = re.search(
+            r"<details><summary>Answer</summary>\n\n\*\*\(([a-d])\)\.\*\*(.+?)</details>", question, flags=re.S
+        )
+        assert answer, question
+        assert {answer[1], *re.findall(r"\(([a-d])\)", answer[2])} == set(options), question
+
+
+def test_its_figures_are_numbered_in_order(path, notebook):
+    """A caption, as text that Colab shows as well, follows every figure; those of solutions have none."""
+    captions = re.compile(rf"\*\*Figure {int(path.stem[:2])}\.(\d+)\.\*\* \S")
+    shown = [
+        notebook.cells[number + 1].source
+        for number, cell in enumerate(notebook.cells)
+        if cell.cell_type == "code" and images(cell) and "solution" not in cell.metadata.get("tags", [])
+    ]
+    found = [captions.match(text) for text in shown]
+    assert [match and int(match[1]) for match in found] == list(range(1, len(shown) + 1))
+
+
+@pytest.mark.parametrize("kind", ["Figure", "Table"])
+def test_every_number_of_a_figure_or_a_table_leads_somewhere(kind, path, notebook):
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    captions = re.findall(rf"^\*\*{kind} (\d+\.\d+)\.\*\*", text, flags=re.M)
+    chapter = int(path.stem[:2])
+    assert captions == [f"{chapter}.{number}" for number in range(1, len(captions) + 1)]
+    own = set(re.findall(rf"{kind} ({chapter}\.\d+)\b", text))
+    assert own == set(captions)
 
 
 def test_every_figure_says_in_words_what_it_shows(notebook):

@@ -184,6 +184,7 @@ def test_torchrun_trains_what_one_process_trains(tmp_path):
 
 TRAIN = """
 import sys
+import torch
 from helpers.encoders import load_encoder
 from helpers.extraction.contrastive import Training, pairs_from, train
 
@@ -191,6 +192,8 @@ names = ["bake bread", "lay bricks", "drive a bus", "repair cars", "teach childr
 pairs = pairs_from((f"you {name} in the night", skill) for skill, name in enumerate(names))
 training = Training(augment=False, steps=6, batch_size=6, learning_rate=1e-2)
 train(load_encoder("encoder", "cpu"), pairs, names, out=sys.argv[1], training=training)
+if torch.distributed.is_initialized():
+    torch.distributed.destroy_process_group()  # a thread of it that outlives Python would abort the process
 """
 
 

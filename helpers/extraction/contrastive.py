@@ -197,7 +197,8 @@ def train(
     `validate` is called with the encoder after every tenth of the run.
 
     Under `torchrun` each batch is shared out among the processes, and in-batch negatives come from all of it, so that
-    the run is the one of a single process up to the draws of dropout; the first process alone writes.
+    the run is the one of a single process up to the draws of dropout; the first process alone writes. As with all of
+    PyTorch's process groups, the script should end with `torch.distributed.destroy_process_group()`.
 
     Returns the trained encoder and the history: {"step", "loss"} and {"step", "validation"} entries in order.
     Raises InputError for too few skills, or when `out` holds something else.
