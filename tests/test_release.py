@@ -11,6 +11,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import pytest
 import tiny
 import yaml
@@ -206,7 +207,8 @@ def test_the_datasheet_is_the_data_card(made):
         if line and not re.search(r"^(# |## |```|:class)|\{cite", line):
             assert line in sheet, line
     with pytest.raises(InputError, match="'News'"):
-        release.datasheet(card + "\n## News\n\nNone.\n", "", "1.2.3")
+        references = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
+        release.datasheet(card + "\n## News\n\nNone.\n", references, "1.2.3")
 
 
 def spoil(path, old, new):
@@ -248,6 +250,20 @@ def test_a_site_that_is_missing_or_old_is_refused_even_for_a_trial(project, enco
     (project / "_build" / "html" / "index.html").unlink()
     with pytest.raises(InputError, match="the site is not built"):
         release.release(project, encoder, TRAINING, dirty=True)
+
+
+def test_what_the_build_adds_is_no_change(tmp_path):
+    page, copy = tmp_path / "page.md", tmp_path / "copy.md"
+    page.write_text("One\n<!-- times -->\nTwo.\n")
+    for text, same in (("One\n| 3 s |\n\nTwo.\n", True), ("One\n\nThree.\n", False), ("One\n\nTwo.\nMore.\n", False)):
+        copy.write_text(text)
+        assert release.is_built(page, copy) is same
+    one, other = tmp_path / "one.ipynb", tmp_path / "other.ipynb"
+    cell = nbformat.v4.new_markdown_cell
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell("# One"), cell("Ten minutes.")]), one)
+    for texts, same in ((["# One", "Ten minutes. *Or 3 s.*"], True), (["# One", "Ten"], False), (["# One"], False)):
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell(text) for text in texts]), other)
+        assert release.is_built(one, other) is same
 
 
 def test_the_versions_of_the_book_agree():
