@@ -75,6 +75,7 @@ def ready(tmp_path_factory):
         f"helpers/data/sample/{REAL}": "sentence,label\nSecret.,x\n",
         f"results/sample/00/{REAL}": "sentence,label\nSecret.,x\n",
         "_build/html/index.html": "<p>All is well.</p>",
+        "_build/html/book/primer.html": '<p><span class="math notranslate">x</span></p>',
         "_build/html/.buildinfo": "config",
         **{name: f"The terms of {name}.\n" for name in release.TERMS},
     }
@@ -134,7 +135,8 @@ def test_the_archives_hold_what_git_tracks_and_the_site(made):
     out, _ = made
     taxonomy = [f"taxonomy/{path.name}" for path in (ROOT / "helpers/data/sample/taxonomy").iterdir()]
     assert sorted(names(out, "sample")) == sorted(["DATASHEET.md", *release.TERMS, *taxonomy])
-    assert sorted(names(out, "html")) == sorted(["index.html", *release.TERMS])
+    assert sorted(names(out, "html")) == sorted(["README.md", "index.html", "book/primer.html", *release.TERMS])
+    assert "formulas of `primer.html`," in read(out, "html", "README.md")
     assert sorted(names(out, "runs")) == sorted(["README.md", *release.TERMS, "results/sample/00/run.json"])
     with zipfile.ZipFile(out / "skillbook-1.2.3-py3-none-any.whl") as archive:
         assert "helpers/data/sample/taxonomy/skills_en.csv" in archive.namelist()
