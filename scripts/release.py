@@ -54,8 +54,8 @@ RUNS = """\
 # Measured runs
 
 `results/` of the book, version {version}: run files (`.csv.gz`: sentence id, rank, label id, score) with the JSON of
-their provenance beside them, and the records that the chapters read. Ids and figures, no text of the real data. To
-score one:
+their provenance beside them, the records that the chapters read, and chapter 07's small SkillBERT. Ids and figures, no
+text of the real data. To score a run:
 
     python -m helpers evaluate --benchmark sample-tech --run results/sample/00/sample-tech-test-lexical.csv.gz
 """
@@ -350,6 +350,8 @@ def release(root: Path, profile: Profile, training: Training, dirty: bool = Fals
     checkpoint(root, partial, version, profile, training)
 
     made = sorted(partial.iterdir())
+    for path in made:
+        path.chmod(0o644)  # safetensors makes its files private
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in made]
     (partial / "SHA256SUMS").write_text("".join(sums), encoding="utf-8", newline="\n")
     partial.rename(out)
