@@ -11,7 +11,7 @@ export TQDM_DISABLE = 1
 export OMP_WAIT_POLICY = passive
 
 .DEFAULT_GOAL := help
-.PHONY: help book test colab lab lint site slides student refresh results full explorer test-real bench clean
+.PHONY: help book test colab lab lint site slides student refresh results full explorer test-real bench release clean
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -78,6 +78,9 @@ bench: .venv/.installed ## speed and memory, side by side with what one would ot
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/contrastive.py
 	$(BIN)/python benchmarks/scaling.py
+
+release: book ## everything a release offers, with checksums, into _build/release (DIRTY=1 for a trial)
+	$(BIN)/python scripts/release.py $(if $(DIRTY),--dirty)
 
 clean: ## remove what was built (the downloads stay)
 	rm -rf _build student .venv .venv-colab *.egg-info .pytest_cache .ruff_cache .hypothesis
