@@ -266,7 +266,8 @@ def landing(data: dict) -> str:
     zero_shot = sentence["methods"]["zero-shot"]
     kept = [row for row in zero_shot["top"] if row["kept"]]
     answer = f'<ul class="landing-skills">{"".join(map(skill, kept))}</ul>' if kept else "<p>Nothing.</p>"
-    asks = f"Is a skill asked for at all ({zero_shot['asking']:.0%} sure)? What of the zero-shot ranking may be said?"
+    asks = f"Is a skill asked for at all? ({zero_shot['asking']:.0%} sure.) "
+    asks += "Which skills of the zero-shot ranking are sure enough?"
     steps.append(step("09_evaluation", "Answer", asks, answer))
     pairs = [
         f"<li>{row['skill']} → <strong>{'; '.join(groups.get(row['skill'], ['none']))}</strong></li>" for row in kept
