@@ -65,7 +65,7 @@ results: .venv/.installed ## measured runs on the sample, into results/sample (C
 full: .venv/.installed ## measured runs on the real data, into results/full (CH=01 for one chapter)
 	env -u TQDM_DISABLE $(BIN)/python scripts/measure.py --profile full $(CH)
 
-explorer: .venv/.installed ## compute the data of the skill explorer page (book/explorer.md)
+explorer: .venv/.installed ## compute the data of the skill explorer and the picture on the first page
 	$(BIN)/python scripts/build_explorer.py
 
 test-real: .venv/.installed ## tests on the real data (python -m helpers fetch gets it)

@@ -6,10 +6,13 @@ Sentences of the sample are drawn from groups: with one skill or several, named 
 any skill. Every method ranks them. The weight of a word is by how much a skill's score falls when the word is left
 out (`deletion` in helpers.extraction.attribution): the one explanation that can be asked of any ranker. The trained
 bi-encoder is in the repository as a run file only, so its rankings are read, and there are no words behind them.
+One of the sentences is the picture on the first page, book/landing.html, which is written from the same data.
 """
 
 from __future__ import annotations
 
+import csv
+import html
 import json
 import re
 from collections.abc import Sequence
@@ -25,10 +28,12 @@ from helpers.extraction.methods import make_decision, make_ranker
 from helpers.extraction.ranking import Ranker, package_versions, read_run
 from helpers.files import atomic_write, sha256_texts
 from helpers.profiles import PROFILES, Profile
-from helpers.taxonomy import Taxonomy, load_taxonomy
+from helpers.taxonomy import SAMPLE_DIR, Taxonomy, load_taxonomy
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "book" / "_static" / "explorer_data.js"
+LANDING = ROOT / "book" / "landing.html"
+ON_FIRST_PAGE = "61dc42b72d71"  # the methods differ on it: nothing found, a wrong word, a neighbour, the skill
 RUN = ROOT / "results" / "sample" / "05" / "runs" / "{}-sentences-augmented-mix-1.csv.gz"
 TOP = 5
 LOSS = 0.05  # what each threshold of an answer may cost of recall@5 on the validation splits: `make_decision`'s own
@@ -48,6 +53,19 @@ METHODS = {
     "classifier": {"c": 100.0, "hard_fraction": 0.01, "negatives": "all"},
     "zero-shot": {},
 }
+# The steps of the first page's picture: method, chapter, name, what it asks.
+STEPS = (
+    ("literal", "02_distant_supervision", "Literal matching", "Does the name of a skill stand there?"),
+    ("lexical", "01_taxonomy_task_metrics", "TF-IDF", "Which skill shares letters with it?"),
+    ("classifier", "03_negative_sampling", "Hard negatives", "What does a classifier for every skill say?"),
+    ("zero-shot", "00_start_here", "Zero-shot encoder", "Which skill means something alike?"),
+    (
+        "bi-encoder",
+        "05_contrastive_training",
+        "Contrastive training",
+        "And after training on sentences that a language model wrote?",
+    ),
+)
 
 
 def choose(profile: Profile, taxonomy: Taxonomy) -> list[dict]:
@@ -213,9 +231,75 @@ def read(path: Path = OUT) -> dict:
     return json.loads(path.read_text(encoding="utf-8").split("window.SKILL_EXPLORER = ")[1].rstrip().rstrip(";"))
 
 
+def core_groups() -> dict[str, list[str]]:
+    """The competency groups of which a skill is a core member, by the sample's table."""
+    found: dict[str, list[str]] = {}
+    with (SAMPLE_DIR / "requisitions" / "competency_groups.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["relation"] == "core":
+                found.setdefault(row["skill"], []).append(row["group"])
+    return found
+
+
+def landing(data: dict) -> str:
+    """The picture of the first page: one sentence, what each method makes of it, its answer and competency groups."""
+    sentence = next(entry for entry in data["sentences"] if entry["id"] == ON_FIRST_PAGE)
+    words = [word.strip(",.") for word in sentence["text"].split()]
+    groups = core_groups()
+
+    def skill(row: dict) -> str:
+        name = html.escape(row["skill"], quote=False)
+        return f'<li class="landing-gold">✓ {name}</li>' if row["gold"] else f"<li>{name}</li>"
+
+    def step(chapter: str, name: str, asks: str, found: str) -> str:
+        link = f'<a href="../notebooks/{chapter}.html">{name}</a>'
+        return f"<li><div><strong>{link}</strong> <span>{asks}</span></div>\n<div>{found}</div></li>"
+
+    steps = []
+    for method, chapter, name, asks in STEPS:
+        top = sentence["methods"][method]["top"][:3]
+        found = f'<ol class="landing-skills">{"".join(map(skill, top))}</ol>' if top else "<p>Nothing.</p>"
+        if top and "weights" in top[0]:
+            word = words[int(np.argmax(top[0]["weights"]))]
+            found += f"<p>What counts most for the first is the word <em>{html.escape(word, quote=False)}</em>.</p>"
+        steps.append(step(chapter, name, asks, found))
+    zero_shot = sentence["methods"]["zero-shot"]
+    kept = [row for row in zero_shot["top"] if row["kept"]]
+    answer = f'<ul class="landing-skills">{"".join(map(skill, kept))}</ul>' if kept else "<p>Nothing.</p>"
+    asks = f"Is a skill asked for at all? ({zero_shot['asking']:.0%} sure.) "
+    asks += "Which skills of the zero-shot ranking are sure enough?"
+    steps.append(step("09_evaluation", "Answer", asks, answer))
+    pairs = [
+        f"<li>{row['skill']} → <strong>{'; '.join(groups.get(row['skill'], ['none']))}</strong></li>" for row in kept
+    ]
+    asks = "Which larger competence is each a core part of, by the sample’s table?"
+    steps.append(
+        step("08_competency_groups", "Competency groups", asks, f'<ul class="landing-skills">{"".join(pairs)}</ul>')
+    )
+    return "\n".join(
+        [
+            "<!-- Written by scripts/build_explorer.py; a change by hand would be lost. -->",
+            '<figure class="landing" role="group" aria-labelledby="landing-said">',
+            f"<blockquote>{html.escape(sentence['text'], quote=False)}</blockquote>",
+            f"<p>The annotators found: <strong>{'; '.join(sentence['gold'])}</strong>. The first three skills of each "
+            f"method, of {data['about']['skills']}, with a ✓ where it is theirs:</p>",
+            '<ol class="landing-steps">',
+            *steps,
+            "</ol>",
+            '<figcaption id="landing-said">One sentence of the sample on its way to skills and competency groups, as '
+            "computed by <code>scripts/build_explorer.py</code>. One sentence is an example, not a measurement: "
+            '<a href="which_method.html">which method when</a> has those, the <a href="explorer.html">skill '
+            f"explorer</a> {len(data['sentences']) - 1} more sentences.</figcaption>",
+            "</figure>\n",
+        ]
+    )
+
+
 if __name__ == "__main__":
     import torch
 
     torch.set_num_threads(2)  # as the chapters do: the order of a sum depends on it
     write(build(PROFILES["sample"]), OUT)
+    with atomic_write(LANDING) as file:
+        file.write(landing(read()))
     print(f"{OUT.relative_to(ROOT)}: {OUT.stat().st_size / 1000:.0f} kB")

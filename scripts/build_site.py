@@ -4,38 +4,94 @@
     python scripts/build_site.py executed    from the copies that `notebooks.py run` has just executed
 
 Jupyter Book reads one folder, so pages and notebooks are brought together in _build/stage first; only what has
-changed is copied, and Sphinx rebuilds only that.
+changed is written, and Sphinx rebuilds only that. There, and not in the sources, chapters are told how long they took:
+a line under "Time and hardware", and a table in place of the comment `<!-- run times -->` in a page.
 """
 
 from __future__ import annotations
 
-import filecmp
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
-from notebooks import EXECUTED, ROOT, notebooks_of_toc
+import nbformat
+
+from notebooks import EXECUTED, ROOT, notebooks_of_toc, record
 
 BUILD = ROOT / "_build"
 STAGE = BUILD / "stage"
 INDEX = BUILD / "html" / "index.html"
+MARK = b"<!-- run times -->"
+
+
+def spent(run: dict) -> str:
+    """How long a chapter took in this build, in words.
+
+    >>> spent({"seconds": 41.3, "cores": 2, "gpu": False})
+    '41 seconds, on 2 cores, without a GPU'
+    """
+    seconds, cores, without = max(round(run["seconds"]), 1), run["cores"], "out" * (not run["gpu"])
+    return f"{seconds} second{'s' * (seconds > 1)}, on {cores} core{'s' * (cores > 1)}, with{without} a GPU"
+
+
+def with_time(notebook: nbformat.NotebookNode, run: dict) -> str:
+    """A notebook's file with the run's time under "Time and hardware"."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## Time and hardware"):
+            cell.source += f"\n\n*In this build: {spent(run)}.*"
+    return nbformat.writes(notebook)
+
+
+def table_of_times(executed: bool) -> str:
+    """Every chapter, how long it takes to read by its own word and, if it was executed, how long it ran."""
+    rows, runs = [], []
+    for path in notebooks_of_toc():
+        sources = [cell.source for cell in nbformat.read(path, as_version=4).cells]
+        title = next(re.findall(r"^# (.+)", source)[0] for source in sources if source.startswith("# "))
+        said = re.findall(r"^## Time and hardware\s+(.+?) to read", "\n".join(sources), re.MULTILINE)
+        row = [f"[{title}](/{path.relative_to(ROOT).as_posix()})", said[0].split(",")[0] if said else ""]
+        if executed:
+            runs.append(record(path))
+            row.append(f"{max(round(runs[-1]['seconds']), 1)}")
+        rows.append(row)
+    heads = ["chapter", "to read", "seconds in this build"][: 3 if executed else 2]
+    lines = ["| " + " | ".join(row) + " |" for row in [heads, ["---", "---", "---:"][: len(heads)], *rows]]
+    note = (
+        "The outputs on this site are the stored ones: nothing was run for it, so it has no run times. `make book` "
+        "runs every chapter and puts its seconds here."
+    )
+    if executed:
+        ways = sorted({f"{spent(run).split(', ', 1)[1]}, up to {run['side_by_side']} at a time" for run in runs})
+        note = (
+            f"The chapters were run {'; or '.join(ways)}. One that finds what an earlier run has computed (embeddings, "
+            "classifiers) in the cache is quicker than on a new machine."
+        )
+    return "\n".join(lines) + f"\n\n{note}"
 
 
 def stage(executed: bool) -> None:
-    """Bring _config.yml, book/ and the notebooks together, copying only what differs."""
-    wanted = {ROOT / "_config.yml": STAGE / "_config.yml"}
+    """Bring _config.yml, book/ and the notebooks together, writing only what differs."""
+    wanted: dict[Path, bytes] = {STAGE / "_config.yml": (ROOT / "_config.yml").read_bytes()}
     for path in (ROOT / "book").rglob("*"):
         if path.is_file():
-            wanted[path] = STAGE / path.relative_to(ROOT)
+            content = path.read_bytes()
+            if path.suffix == ".md" and MARK in content:
+                content = content.replace(MARK, table_of_times(executed).encode())
+            wanted[STAGE / path.relative_to(ROOT)] = content
     for path in notebooks_of_toc():
-        wanted[EXECUTED / path.name if executed else path] = STAGE / path.relative_to(ROOT)
+        content = path.read_bytes()
+        if executed:
+            content = with_time(nbformat.read(EXECUTED / path.name, as_version=4), record(path)).encode()
+        wanted[STAGE / path.relative_to(ROOT)] = content
     for path in list(STAGE.rglob("*")):
-        if path.is_file() and path not in wanted.values():
+        if path.is_file() and path not in wanted:
             path.unlink()
-    for source, target in wanted.items():
-        if not target.exists() or not filecmp.cmp(source, target, shallow=False):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+    for path, content in wanted.items():
+        if not path.exists() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
 
 
 def build() -> int:
@@ -60,7 +116,7 @@ def main() -> int:
         print("usage: build_site.py stored|executed", file=sys.stderr)
         return 2
     executed = sys.argv[1] == "executed"
-    absent = [path.name for path in notebooks_of_toc() if executed and not (EXECUTED / path.name).exists()]
+    absent = [path.name for path in notebooks_of_toc() if executed and not record(path)]
     if absent:
         print(f"not executed yet: {', '.join(absent)}; run scripts/notebooks.py run first", file=sys.stderr)
         return 1

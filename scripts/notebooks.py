@@ -4,19 +4,22 @@
     python scripts/notebooks.py refresh [CH]   outputs back into notebooks/ (CH: a chapter's number, "00")
 
 A notebook is run again when its code, the package, the sample, the stored results or the pins have changed. A
-failed one leaves no executed copy behind, so the next run is red too until it is mended.
+failed one leaves no executed copy behind, so the next run is red too until it is mended. Beside each executed copy
+stands a JSON with the fingerprint of what was run and how long it took on what; the site shows the latter.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import multiprocessing
 import os
 import re
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import nbformat
@@ -83,27 +86,46 @@ def tidy(content: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return content
 
 
-def run_one(notebook: Path, refresh: bool) -> tuple[Path, str, str]:
+def record(notebook: Path) -> dict:
+    """What `run` left beside an executed copy: fingerprint, seconds, side_by_side, cores, gpu; empty without a copy."""
+    path = EXECUTED / f"{notebook.stem}.json"
+    return json.loads(path.read_text()) if path.exists() and (EXECUTED / notebook.name).exists() else {}
+
+
+def hardware() -> dict:
+    """The cores that a chapter may use, and whether PyTorch sees a GPU."""
+    import joblib
+    import torch
+
+    return {"cores": joblib.cpu_count(), "gpu": torch.cuda.is_available() or torch.backends.mps.is_available()}
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file as a whole or not at all."""
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def run_one(notebook: Path, refresh: bool, side_by_side: int) -> tuple[Path, str, str]:
     """Run one notebook if need be; returns it, what was done, and the error if it failed."""
     target = notebook if refresh else EXECUTED / notebook.name
-    stamp = EXECUTED / f"{notebook.stem}.sha256"
     mark = fingerprint(notebook)
-    if not refresh and target.exists() and stamp.exists() and stamp.read_text() == mark:
-        return notebook, "unchanged", ""
-    EXECUTED.mkdir(parents=True, exist_ok=True)
-    stamp.unlink(missing_ok=True)
     if not refresh:
+        if record(notebook).get("fingerprint") == mark:
+            return notebook, "unchanged", ""
+        EXECUTED.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
     begun = time.perf_counter()
     content, error = execute(notebook)
     if content is None:
         return notebook, "FAILED", error
-    temporary = target.with_suffix(".tmp")
-    nbformat.write(content, temporary)
-    os.replace(temporary, target)
-    if not refresh:
-        stamp.write_text(mark)
-    return notebook, f"{time.perf_counter() - begun:.0f} s", ""
+    seconds = time.perf_counter() - begun
+    if not refresh:  # before the copy: where there is a copy, there is its record
+        found = {"fingerprint": mark, "seconds": round(seconds, 1), "side_by_side": side_by_side, **hardware()}
+        replace(EXECUTED / f"{notebook.stem}.json", json.dumps(found) + "\n")
+    replace(target, nbformat.writes(content).rstrip("\n") + "\n")
+    return notebook, f"{seconds:.0f} s", ""
 
 
 def main() -> int:
@@ -119,9 +141,11 @@ def main() -> int:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):  # and what nobody has paid for
         os.environ.pop(name, None)
     failed = False
+    workers = min(os.cpu_count() or 1, 4, len(chosen))
     # Kernels, not these processes, do the work; "spawn" because nbclient's event loops do not survive a fork.
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, 4), multiprocessing.get_context("spawn")) as pool:
-        for path, what, error in pool.map(run_one, chosen, [arguments.action == "refresh"] * len(chosen)):
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        refresh = arguments.action == "refresh"
+        for path, what, error in pool.map(run_one, chosen, repeat(refresh), repeat(workers)):
             print(f"{path.name:<40} {what}", flush=True)
             if error:
                 failed = True

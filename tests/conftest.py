@@ -35,7 +35,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the built site; built from the stored outputs if it is missing or older than its sources."""
     folder = ROOT / "_build" / "html"
-    sources = [ROOT / "_config.yml", *(ROOT / "book").rglob("*"), *(ROOT / "notebooks").glob("*.ipynb")]
+    sources = [
+        ROOT / "_config.yml",
+        ROOT / "scripts" / "build_site.py",
+        *(ROOT / "book").rglob("*"),
+        *(ROOT / "notebooks").glob("*.ipynb"),
+    ]
     index = folder / "index.html"
     (ROOT / "_build").mkdir(exist_ok=True)
     with FileLock(ROOT / "_build" / ".site.lock"):  # the workers of one run share the site

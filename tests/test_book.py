@@ -11,6 +11,7 @@ import nbformat
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from docutils import nodes
 
 ROOT = Path(__file__).resolve().parent.parent
 TOC = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
@@ -80,6 +81,40 @@ def test_notebooks_have_a_colab_button_that_opens_them(page):
         repository = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
         place = repository.removeprefix("https://github.com/")
         assert any(b.endswith(f"github/{place}/blob/main/notebooks/{path.stem}.ipynb") for b in buttons)
+
+
+def test_a_page_loads_nothing_from_another_host(page):
+    for tag in page[1].select("script[src], link[href], img[src], iframe[src]"):
+        address = tag.get("src") or tag["href"]
+        assert not urlparse(address).netloc, tag
+    assert not any("MathJax" in script.get_text() for script in page[1].find_all("script"))
+
+
+def test_formulas_are_mathml(page):
+    path, soup = page
+    source = ROOT / "book" / f"{path.stem}.md"
+    if path.parent.name == "book" and source.exists():
+        prose = re.sub(r"^```|`[^`\n]*`", "", source.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        formulas = re.findall(r"(?<![\\$])\$\$?(?=\S)[^$\n]+(?<=\S)\$\$?(?!\d)", prose)
+        assert len(soup.find_all("math")) == len(formulas)
+        assert path.stem != "primer" or len(formulas) > 5
+    for formula in soup.select(".math"):
+        assert formula.math.get_text().strip()
+        assert "\\" not in formula.get_text()
+
+
+@pytest.mark.parametrize("formula", [r"\sqrt", r"\nocommand x"])
+def test_a_formula_that_cannot_be_converted_is_a_warning(formula, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    import mathml
+
+    warnings = []
+    monkeypatch.setattr(mathml.LOGGER, "warning", lambda text, *values, **where: warnings.append(text % values))
+    mathml.mathml(nodes.math(text=formula), "inline")
+    assert len(warnings) == 1
+    assert repr(formula) in warnings[0]
+    assert "<mfrac>" in mathml.mathml(nodes.math(text=r"\frac{1}{2}"), "inline")
+    assert len(warnings) == 1
 
 
 def test_search_knows_every_page(html):

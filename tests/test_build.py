@@ -1,5 +1,6 @@
 """What `make book` promises: it runs what changed, and a failure stays red until it is mended."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parent.parent
 TOC = "format: jb-book\nroot: book/index\nparts:\n  - caption: One\n    chapters:\n      - file: notebooks/00_tiny\n"
@@ -55,6 +57,57 @@ def test_a_notebook_runs_again_only_when_it_or_a_helper_changed(tiny):
     run(tiny, "notebooks.py", "run")
     assert printed(executed) == "new\n"
     assert printed(tiny / "notebooks" / "00_tiny.ipynb") == ""  # `run` leaves the stored notebook alone
+
+
+def test_a_changed_notebook_takes_its_record_with_it(tiny):
+    """The JSON beside the executed copy belongs to that copy: a failure, or a copy without one, counts as not run."""
+    folder = tiny / "_build" / "executed"
+    write_notebook(tiny, "import time; time.sleep(1.2)")
+    assert run(tiny, "notebooks.py", "run").returncode == 0
+    kept = json.loads((folder / "00_tiny.json").read_text())
+    assert 1.2 <= kept["seconds"] < 60
+    assert kept["cores"] >= 1
+    assert kept["gpu"] in (True, False)
+    assert kept["side_by_side"] == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["00_tiny.ipynb", "00_tiny.json"]
+    run(tiny, "notebooks.py", "refresh")
+    assert json.loads((folder / "00_tiny.json").read_text()) == kept  # stored outputs are nobody's run
+    (folder / "00_tiny.json").unlink()
+    assert "not executed yet" in run(tiny, "build_site.py", "executed").stderr
+    assert "unchanged" not in run(tiny, "notebooks.py", "run").stdout
+
+
+def test_the_site_says_how_long_each_chapter_took_and_the_sources_do_not(tiny):
+    path = tiny / "notebooks" / "00_tiny.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(nbformat.v4.new_markdown_cell("## Time and hardware\n\nAn hour to read; a second to run."))
+    nbformat.write(notebook, path)
+    (tiny / "book" / "index.md").write_text("# Tiny\n\n## Times\n\n<!-- run times -->\n")
+    before = path.read_bytes()
+    pages = [tiny / "_build" / "html" / name for name in ("notebooks/00_tiny.html", "book/index.html")]
+
+    done = run(tiny, "build_site.py", "stored")
+    assert done.returncode == 0, done.stderr
+    chapter, table = (BeautifulSoup(page.read_text("utf-8"), "html.parser").article.get_text() for page in pages)
+    assert "In this build" not in chapter
+    assert "An hour" in table
+    assert "nothing was run" in table
+    assert "seconds in this build" not in table
+
+    assert run(tiny, "notebooks.py", "run").returncode == 0
+    record = tiny / "_build" / "executed" / "00_tiny.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"seconds": 41.3, "cores": 2, "gpu": False}))
+    done = run(tiny, "build_site.py", "executed")
+    assert done.returncode == 0, done.stderr
+    chapter, table = (BeautifulSoup(page.read_text("utf-8"), "html.parser").article for page in pages)
+    assert "In this build: 41 seconds, on 2 cores, without a GPU." in chapter.get_text()
+    cells = [cell.get_text() for cell in table.tbody.find_all("td")]
+    assert cells == ["00 · Tiny", "An hour", "41"]
+    assert "on 2 cores, without a GPU, up to 1 at a time" in table.get_text()
+    written = [page.stat().st_mtime_ns for page in pages]
+    assert run(tiny, "build_site.py", "executed").returncode == 0  # nothing changed, so no page is made again
+    assert [page.stat().st_mtime_ns for page in pages] == written
+    assert path.read_bytes() == before
 
 
 def test_a_failing_notebook_stays_red_until_it_is_mended(tiny):

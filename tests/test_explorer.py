@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
@@ -16,12 +17,25 @@ from helpers.extraction.contrastive import BiEncoder
 from helpers.extraction.matching import LiteralMatcher, reliable_names
 from helpers.extraction.ranking import read_run
 from helpers.profiles import PROFILES
-from helpers.taxonomy import load_taxonomy
+from helpers.taxonomy import SAMPLE_DIR, load_taxonomy
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from build_explorer import GROUPS, METHODS, OUT, choose, missed, read, without_each_word, write  # noqa: E402
+from build_explorer import (  # noqa: E402
+    GROUPS,
+    LANDING,
+    METHODS,
+    ON_FIRST_PAGE,
+    OUT,
+    STEPS,
+    choose,
+    landing,
+    missed,
+    read,
+    without_each_word,
+    write,
+)
 
 DATA = read()
 PROFILE = PROFILES["sample"]
@@ -166,3 +180,29 @@ def test_the_table_without_scripts_says_what_the_data_say():
     for row, first in zip(rows, firsts, strict=True):
         assert row[1:] == [first["skill"], f"{first['score']:.2f}", "yes" if first["gold"] else "no"]
     assert all(label in block.p.get_text() for label in sentence["gold"])
+
+
+def test_the_picture_of_the_first_page_shows_what_the_data_say(taxonomy):
+    """Read with other eyes than those that wrote it."""
+    figure = BeautifulSoup(LANDING.read_text(encoding="utf-8"), "html.parser").figure
+    sentence = next(s for s in DATA["sentences"] if s["id"] == ON_FIRST_PAGE)
+    assert figure.blockquote.get_text() == sentence["text"]
+    assert figure.p.strong.get_text() == "; ".join(sentence["gold"])
+    steps = figure.select(".landing-steps > li")
+    shown = [[item.get_text() for item in step.select(".landing-skills > li")] for step in steps]
+    for (method, *_), skills in zip(STEPS, shown, strict=False):
+        top = sentence["methods"][method]["top"][:3]
+        assert skills == [("✓ " if row["gold"] else "") + row["skill"] for row in top]
+    kept = [row for row in sentence["methods"]["zero-shot"]["top"] if row["kept"]]
+    assert shown[-2] == [("✓ " if row["gold"] else "") + row["skill"] for row in kept]
+    table = pd.read_csv(SAMPLE_DIR / "requisitions" / "competency_groups.csv")
+    core = table[table["relation"] == "core"].groupby("skill")["group"].agg("; ".join)
+    assert shown[-1] == [f"{row['skill']} → {core[row['skill']]}" for row in kept]
+    assert len(steps) == len(STEPS) + 2
+    words = {step.em.get_text() for step in steps if step.em}
+    assert words <= {word.strip(",.") for word in sentence["text"].split()}
+    assert f"{sentence['methods']['zero-shot']['asking']:.0%}" in steps[-2].get_text()
+
+
+def test_the_picture_is_the_one_that_the_script_writes():
+    assert LANDING.read_text(encoding="utf-8") == landing(DATA)
