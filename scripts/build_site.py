@@ -29,11 +29,12 @@ MARK = b"<!-- run times -->"
 def spent(run: dict) -> str:
     """How long a chapter took in this build, in words.
 
-    >>> spent({"seconds": 41.3, "cores": 2, "gpu": False})
-    '41 seconds, on 2 cores, without a GPU'
+    >>> spent({"seconds": 41.3, "peak_mb": 1234, "cores": 2, "gpu": False})
+    '41 seconds and 1.2 GB of memory, on 2 cores, without a GPU'
     """
     seconds, cores, without = max(round(run["seconds"]), 1), run["cores"], "out" * (not run["gpu"])
-    return f"{seconds} second{'s' * (seconds > 1)}, on {cores} core{'s' * (cores > 1)}, with{without} a GPU"
+    memory = f" and {run['peak_mb'] / 1000:.1f} GB of memory" if run["peak_mb"] else ""
+    return f"{seconds} second{'s' * (seconds > 1)}{memory}, on {cores} core{'s' * (cores > 1)}, with{without} a GPU"
 
 
 def with_time(notebook: nbformat.NotebookNode, run: dict) -> str:
@@ -54,10 +55,11 @@ def table_of_times(executed: bool) -> str:
         row = [f"[{title}](/{path.relative_to(ROOT).as_posix()})", said[0].split(",")[0] if said else ""]
         if executed:
             runs.append(record(path))
-            row.append(f"{max(round(runs[-1]['seconds']), 1)}")
+            peak = runs[-1]["peak_mb"]
+            row += [f"{max(round(runs[-1]['seconds']), 1)}", f"{peak / 1000:.1f}" if peak else "not known"]
         rows.append(row)
-    heads = ["chapter", "to read", "seconds in this build"][: 3 if executed else 2]
-    lines = ["| " + " | ".join(row) + " |" for row in [heads, ["---", "---", "---:"][: len(heads)], *rows]]
+    heads = ["chapter", "to read", "seconds in this build", "GB of memory"][: 4 if executed else 2]
+    lines = ["| " + " | ".join(row) + " |" for row in [heads, ["---", "---", "---:", "---:"][: len(heads)], *rows]]
     note = (
         "The outputs on this site are the stored ones: nothing was run for it, so it has no run times. `make book` "
         "runs every chapter and puts its seconds here."
@@ -66,7 +68,7 @@ def table_of_times(executed: bool) -> str:
         ways = sorted({f"{spent(run).split(', ', 1)[1]}, up to {run['side_by_side']} at a time" for run in runs})
         note = (
             f"The chapters were run {'; or '.join(ways)}. One that finds what an earlier run has computed (embeddings, "
-            "classifiers) in the cache is quicker than on a new machine."
+            "classifiers) in the cache is quicker than on a new machine. Memory is that of a chapter's largest process."
         )
     return "\n".join(lines) + f"\n\n{note}"
 

@@ -62,6 +62,7 @@ def execute(notebook: Path) -> tuple[nbformat.NotebookNode | None, str]:
         kernel_name="python3",
         resources={"metadata": {"path": str(notebook.parent)}},
         record_timing=False,
+        coalesce_streams=True,
     )
     try:
         client.execute()
@@ -87,7 +88,7 @@ def tidy(content: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def record(notebook: Path) -> dict:
-    """What `run` left beside an executed copy: fingerprint, seconds, side_by_side, cores, gpu; empty without a copy."""
+    """What `run` left beside an executed copy: fingerprint, seconds, peak_mb and the machine; empty without one."""
     path = EXECUTED / f"{notebook.stem}.json"
     return json.loads(path.read_text()) if path.exists() and (EXECUTED / notebook.name).exists() else {}
 
@@ -100,6 +101,16 @@ def hardware() -> dict:
     return {"cores": joblib.cpu_count(), "gpu": torch.cuda.is_available() or torch.backends.mps.is_available()}
 
 
+def peak_mb() -> int | None:
+    """The memory that the largest process begun by this one has had, in MB; None on Windows, which does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3))  # bytes there, kilobytes on Linux
+
+
 def replace(path: Path, text: str) -> None:
     """Write a file as a whole or not at all."""
     temporary = path.with_suffix(path.suffix + ".tmp")
@@ -107,7 +118,7 @@ def replace(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def run_one(notebook: Path, refresh: bool, side_by_side: int) -> tuple[Path, str, str]:
+def run_one(notebook: Path, refresh: bool, machine: dict) -> tuple[Path, str, str]:
     """Run one notebook if need be; returns it, what was done, and the error if it failed."""
     target = notebook if refresh else EXECUTED / notebook.name
     mark = fingerprint(notebook)
@@ -122,7 +133,7 @@ def run_one(notebook: Path, refresh: bool, side_by_side: int) -> tuple[Path, str
         return notebook, "FAILED", error
     seconds = time.perf_counter() - begun
     if not refresh:  # before the copy: where there is a copy, there is its record
-        found = {"fingerprint": mark, "seconds": round(seconds, 1), "side_by_side": side_by_side, **hardware()}
+        found = {"fingerprint": mark, "seconds": round(seconds, 1), "peak_mb": peak_mb(), **machine}
         replace(EXECUTED / f"{notebook.stem}.json", json.dumps(found) + "\n")
     replace(target, nbformat.writes(content).rstrip("\n") + "\n")
     return notebook, f"{seconds:.0f} s", ""
@@ -142,10 +153,12 @@ def main() -> int:
         os.environ.pop(name, None)
     failed = False
     workers = min(os.cpu_count() or 1, 4, len(chosen))
-    # Kernels, not these processes, do the work; "spawn" because nbclient's event loops do not survive a fork.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    machine = {"side_by_side": workers, **hardware()}
+    # Kernels, not these processes, do the work; "spawn" because nbclient's event loops do not survive a fork, and a
+    # process for each notebook because the memory of all its kernels is what a process can tell.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
         refresh = arguments.action == "refresh"
-        for path, what, error in pool.map(run_one, chosen, repeat(refresh), repeat(workers)):
+        for path, what, error in pool.map(run_one, chosen, repeat(refresh), repeat(machine)):
             print(f"{path.name:<40} {what}", flush=True)
             if error:
                 failed = True

@@ -62,8 +62,8 @@ text of the real data. To score a run:
 SITE = """\
 # Skill Extraction, Step by Step, version {version}
 
-Open `index.html`: pages, pictures, search and the skill explorer work without a network. What does not: links to other
-sites, and the formulas of {pages}, which MathJax draws from cdn.jsdelivr.net; they show as TeX.
+Open `index.html`: pages, pictures, formulas, search and the skill explorer work without a network. Links to other sites
+do not.
 """
 CARD = """\
 ---
@@ -342,9 +342,8 @@ def release(root: Path, profile: Profile, training: Training, dirty: bool = Fals
     pack(partial / f"skillbook-sample-{version}.zip", {**files, **terms, "DATASHEET.md": sheet})
     html = root / "_build" / "html"
     pages = [path for path in html.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    drawn = [path.name for path in pages if path.suffix == ".html" and b'class="math ' in path.read_bytes()]
-    note = SITE.format(version=version, pages=", ".join(f"`{name}`" for name in sorted(drawn)) or "no page")
-    pack(partial / f"skillbook-html-{version}.zip", {**below(html, pages), **terms, "README.md": note})
+    site = {**below(html, pages), **terms, "README.md": SITE.format(version=version)}
+    pack(partial / f"skillbook-html-{version}.zip", site)
     runs = below(root, tracked(root, "results"))
     pack(partial / f"skillbook-runs-{version}.zip", {**runs, **terms, "README.md": RUNS.format(version=version)})
     checkpoint(root, partial, version, profile, training)

@@ -1,4 +1,4 @@
-"""Every notebook runs by itself, as on Colab, and says what is stored: in an empty folder, with Colab's packages, not ours.
+"""Every notebook runs by itself and says what is stored, as on Colab: an empty folder, Colab's packages, not ours.
 
 `make colab` makes the environment, .venv-colab, from tests/colab.txt; SKILLBOOK_COLAB names another.
 """

@@ -67,6 +67,7 @@ def test_a_changed_notebook_takes_its_record_with_it(tiny):
     kept = json.loads((folder / "00_tiny.json").read_text())
     assert 1.2 <= kept["seconds"] < 60
     assert kept["cores"] >= 1
+    assert 20 < kept["peak_mb"] < 2000
     assert kept["gpu"] in (True, False)
     assert kept["side_by_side"] == 1
     assert sorted(path.name for path in folder.iterdir()) == ["00_tiny.ipynb", "00_tiny.json"]
@@ -96,13 +97,14 @@ def test_the_site_says_how_long_each_chapter_took_and_the_sources_do_not(tiny):
 
     assert run(tiny, "notebooks.py", "run").returncode == 0
     record = tiny / "_build" / "executed" / "00_tiny.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"seconds": 41.3, "cores": 2, "gpu": False}))
+    told = {"seconds": 41.3, "peak_mb": 1234, "cores": 2, "gpu": False}
+    record.write_text(json.dumps(json.loads(record.read_text()) | told))
     done = run(tiny, "build_site.py", "executed")
     assert done.returncode == 0, done.stderr
     chapter, table = (BeautifulSoup(page.read_text("utf-8"), "html.parser").article for page in pages)
-    assert "In this build: 41 seconds, on 2 cores, without a GPU." in chapter.get_text()
+    assert "In this build: 41 seconds and 1.2 GB of memory, on 2 cores, without a GPU." in chapter.get_text()
     cells = [cell.get_text() for cell in table.tbody.find_all("td")]
-    assert cells == ["00 · Tiny", "An hour", "41"]
+    assert cells == ["00 · Tiny", "An hour", "41", "1.2"]
     assert "on 2 cores, without a GPU, up to 1 at a time" in table.get_text()
     written = [page.stat().st_mtime_ns for page in pages]
     assert run(tiny, "build_site.py", "executed").returncode == 0  # nothing changed, so no page is made again
