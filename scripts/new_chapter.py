@@ -12,7 +12,7 @@ import re
 import sys
 
 import nbformat
-from stamp import link, setup_cell
+from stamp import link, stamp
 
 from notebooks import ROOT, tidy
 
@@ -36,7 +36,7 @@ The chapters that this one leans on, and what of them.""",
 10 minutes to read; under a minute to run on a laptop's CPU. No GPU is needed.""",
     """## Setup""",
     """%code
-SETUP""",
+stamped""",  # the setup cell, the same in all chapters
     """## A question, as the heading of each section
 
 Say what the next cell will show, and let the reader guess first. How many words does the label of a skill have?
@@ -61,16 +61,34 @@ plt.show()""",
 the picture. The words for who cannot see it stand in the cell's metadata.""",
     """## Check yourself
 
-<details><summary>1. A question on the chapter's idea that takes a minute?</summary>
+Three or four questions on what the chapter taught, each with three or four options, and a word on every option.""",
+    *(
+        f"""**Question {i}.** A question?
 
-The answer, and what somebody thought who answered differently.
-</details>""",
+- (a) What many believe.
+- (b) What is true.
+- (c) What is true elsewhere.
+
+<details><summary>Answer</summary>
+
+**(b).** Why. (a) Why not. (c) Where.
+
+</details>"""
+        for i in (1, 2, 3)
+    ),
     """## Exercises
 
 **Exercise 1 (remember).** Two to four exercises, from remembering to building. Which label is the longest?""",
     """%solution
 print(max(taxonomy.labels, key=len))""",
-    """What the solution shows, for those who have tried.""",
+    """**Exercise 2 (change this and predict).** How many labels have a single word? Guess first.""",
+    """%solution
+print(words.count(1))""",
+    """<details><summary>What to make of it</summary>
+
+What the solution shows, for those who have tried.
+
+</details>""",
     """## Takeaways
 
 - What to remember if one remembers nothing else, in three to seven lines.""",
@@ -89,12 +107,14 @@ def skeleton(number: str, name: str, title: str) -> nbformat.NotebookNode:
         if not kind.startswith("%"):
             cells.append(nbformat.v4.new_markdown_cell(text))
             continue
-        cells.append(nbformat.v4.new_code_cell(code.replace("SETUP", setup_cell())))
+        cells.append(nbformat.v4.new_code_cell(code))
         if kind == "%solution":
-            cells[-1].metadata["tags"] = ["solution", "hide-cell"]
+            cells[-1].metadata["tags"] = ["solution"]
         elif alt := kind.removeprefix("%code").strip():
             cells[-1].metadata["mystnb"] = {"image": {"alt": alt}}
-    return tidy(nbformat.v4.new_notebook(cells=cells))
+    notebook = tidy(nbformat.v4.new_notebook(cells=cells))
+    stamp(notebook, name)
+    return notebook
 
 
 def main() -> int:
