@@ -1,5 +1,10 @@
 """Benchmarks follow the protocol; corpora are read from any of three formats."""
 
+import re
+import sys
+import types
+from importlib.metadata import version
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,8 +78,23 @@ def test_start_prints_one_stable_line_and_seeds_everything(capsys):
     first = (random.random(), np.random.rand(), torch.rand(1).item())
     start("sample")
     assert first == (random.random(), np.random.rand(), torch.rand(1).item())
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == lines[1] == "profile: sample | taxonomy: sample | encoder: all-MiniLM-L6-v2 | seed: 0"
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second
+    data, on = first.split(" | device: ")
+    assert data == "profile: sample | taxonomy: sample | encoder: all-MiniLM-L6-v2 | seed: 0"
+    versions = f"skillbook {version('skillbook')}, torch {torch.__version__}, sentence-transformers "
+    assert re.fullmatch(rf"(cpu|cuda|mps) \| {re.escape(versions)}[\d.]+", on)
+
+
+def test_start_names_the_way_to_a_gpu_on_colab_where_there_is_none(capsys, monkeypatch):
+    import torch
+
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    for gpu in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+        start("sample")
+        assert ("Runtime > Change runtime type > T4 GPU" in capsys.readouterr().out) == (not gpu)
 
 
 def test_techwolf_is_read_when_its_file_is_there(tmp_path, monkeypatch):
