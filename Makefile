@@ -28,8 +28,8 @@ book: .venv/.installed ## run every notebook (sample profile) and build the site
 	$(BIN)/python scripts/build_site.py executed
 
 test: .venv/.installed ## unit tests, every stored notebook output, the built site
-	SKILLBOOK_PROFILE=sample $(BIN)/python -m pytest -n $(CORES) --dist loadscope --nbval -m "not real and not colab" \
-		tests helpers scripts notebooks
+	SKILLBOOK_PROFILE=sample $(BIN)/python -m pytest -n $(CORES) --dist loadscope --no-loadscope-reorder \
+		--nbval -m "not real and not colab" notebooks tests helpers scripts
 
 .venv-colab/.installed: tests/colab.txt
 	$(COLAB_PYTHON) -m venv .venv-colab

@@ -22,6 +22,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from pathlib import Path
 
+import joblib
 import nbformat
 import yaml
 from nbclient import NotebookClient
@@ -93,12 +94,10 @@ def record(notebook: Path) -> dict:
     return json.loads(path.read_text()) if path.exists() and (EXECUTED / notebook.name).exists() else {}
 
 
-def hardware() -> dict:
-    """The cores that a chapter may use, and whether PyTorch sees a GPU."""
-    import joblib
-    import torch
-
-    return {"cores": joblib.cpu_count(), "gpu": torch.cuda.is_available() or torch.backends.mps.is_available()}
+def used_gpu(content: nbformat.NotebookNode) -> bool:
+    """Did a chapter run on a GPU, by what its setup cell says of the device?"""
+    said = [out.get("text", "") for cell in content.cells for out in cell.get("outputs", [])]
+    return any(re.search(r"\| device: (cuda|mps) \|", text) for text in said)
 
 
 def peak_mb() -> int | None:
@@ -133,8 +132,8 @@ def run_one(notebook: Path, refresh: bool, machine: dict) -> tuple[Path, str, st
         return notebook, "FAILED", error
     seconds = time.perf_counter() - begun
     if not refresh:  # before the copy: where there is a copy, there is its record
-        found = {"fingerprint": mark, "seconds": round(seconds, 1), "peak_mb": peak_mb(), **machine}
-        replace(EXECUTED / f"{notebook.stem}.json", json.dumps(found) + "\n")
+        found = {"fingerprint": mark, "seconds": round(seconds, 1), "peak_mb": peak_mb(), "gpu": used_gpu(content)}
+        replace(EXECUTED / f"{notebook.stem}.json", json.dumps(found | machine) + "\n")
     replace(target, nbformat.writes(content).rstrip("\n") + "\n")
     return notebook, f"{seconds:.0f} s", ""
 
@@ -153,7 +152,7 @@ def main() -> int:
         os.environ.pop(name, None)
     failed = False
     workers = min(os.cpu_count() or 1, 4, len(chosen))
-    machine = {"side_by_side": workers, **hardware()}
+    machine = {"side_by_side": workers, "cores": joblib.cpu_count()}
     # Kernels, not these processes, do the work; "spawn" because nbclient's event loops do not survive a fork, and a
     # process for each notebook because the memory of all its kernels is what a process can tell.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
